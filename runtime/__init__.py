@@ -1,0 +1,1 @@
+"""Play, search, solve and measure, with numpy, numba and onnxruntime alone."""

@@ -1,0 +1,183 @@
+"""Games on disk: the tiles as they were drawn and the cells they were laid on.
+
+A game of `standard` is 38 bytes, plus what was learnt from each of its moves where a player kept
+that. Orders are plain `.npy` files, int8 [N, C].
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from azx.runtime.errors import RecordError, UsageError
+from azx.runtime.files import read_bytes, whole_file
+from azx.runtime.rules import placement_gains
+from azx.runtime.variant import STANDARD, Variant, variant_from_json
+
+
+@dataclass(frozen=True)
+class Games:
+    """N finished games. `policy` and `value` are what the player thought, where it was kept."""
+
+    variant: Variant
+    orders: NDArray[np.int8]  # [N, C] the tiles in the order of their drawing
+    cells: NDArray[np.int8]  # [N, C] where each was laid
+    policy: NDArray[np.float16] | None = None  # [N, C, C] per move, over the cells
+    value: NDArray[np.float32] | None = None  # [N, C] points foreseen to come, before each move
+
+    def __len__(self) -> int:
+        return len(self.orders)
+
+    def boards(self) -> NDArray[np.int8]:
+        """int8 [N, C + 1, C]: the board before each move, then the full one."""
+        games, turns = self.orders.shape
+        boards = np.full((games, turns + 1, turns), -1, dtype=np.int8)
+        rows = np.arange(games)
+        for turn in range(turns):
+            boards[:, turn + 1] = boards[:, turn]
+            boards[rows, turn + 1, self.cells[:, turn]] = self.orders[:, turn]
+        return boards
+
+    def gains(self) -> NDArray[np.int32]:
+        """int32 [N, C]: the points that each move won."""
+        games, turns = self.orders.shape
+        before = self.boards()[:, :-1].reshape(-1, turns)
+        gains = placement_gains(self.variant, before, self.orders.ravel(), self.cells.ravel())
+        return gains.reshape(games, turns)
+
+    def scores(self) -> NDArray[np.int32]:
+        """int32 [N]."""
+        return self.gains().sum(axis=1, dtype=np.int32)
+
+
+def check_orders(variant: Variant, orders: NDArray[np.generic], where: str) -> NDArray[np.int8]:
+    """`orders` as int8 [N, C], or `RecordError` with the first row that is no order."""
+    if orders.ndim != 2 or orders.shape[1] != variant.cells or orders.dtype.kind not in "iu":
+        raise RecordError(
+            f"{where}: orders of {variant.name} are integers [games, {variant.cells}], "
+            f"found {orders.dtype} {list(orders.shape)}"
+        )
+    if not len(orders):
+        raise RecordError(f"{where}: no orders in it")
+    outside = np.flatnonzero(((orders < 0) | (orders >= variant.tiles)).any(axis=1))
+    if outside.size:
+        raise RecordError(
+            f"{where}: row {outside[0]} has an id outside 0 to {variant.tiles - 1}: "
+            f"{orders[outside[0]].tolist()}"
+        )
+    in_turn = np.sort(orders, axis=1)
+    twice = np.flatnonzero((in_turn[:, 1:] == in_turn[:, :-1]).any(axis=1))
+    if twice.size:
+        raise RecordError(
+            f"{where}: row {twice[0]} draws a tile twice: {orders[twice[0]].tolist()}"
+        )
+    return np.ascontiguousarray(orders, dtype=np.int8)
+
+
+def check_games(games: Games, where: str) -> Games:
+    """The games, or `RecordError` with the first that breaks the rules."""
+    check_orders(games.variant, games.orders, where)
+    cells, size = games.cells, games.variant.cells
+    if cells.shape != games.orders.shape or cells.dtype.kind not in "iu":
+        raise RecordError(
+            f"{where}: cells are integers {list(games.orders.shape)}, "
+            f"found {cells.dtype} {list(cells.shape)}"
+        )
+    wrong = np.flatnonzero((np.sort(cells, axis=1) != np.arange(size)).any(axis=1))
+    if wrong.size:
+        raise RecordError(
+            f"{where}: game {wrong[0]} does not fill each of the {size} cells once: "
+            f"{cells[wrong[0]].tolist()}"
+        )
+    for name, array, shape in (
+        ("policy", games.policy, (len(games), size, size)),
+        ("value", games.value, (len(games), size)),
+    ):
+        if array is not None and (array.shape != shape or not np.isfinite(array).all()):
+            raise RecordError(f"{where}: {name} must be finite and {list(shape)}")
+    return games
+
+
+def _load_array(path: Path, data: bytes) -> NDArray[np.generic]:
+    try:
+        array = np.load(io.BytesIO(data), allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise RecordError(f"{path} is not a .npy file of numbers: {error}") from error
+    if not isinstance(array, np.ndarray):
+        raise RecordError(f"{path} holds several arrays; orders are one .npy array")
+    return array
+
+
+def read_orders(path: Path, variant: Variant) -> NDArray[np.int8]:
+    """int8 [N, C] from a `.npy` file, or from a record of games (the tiles as drawn there)."""
+    path = Path(path)
+    if path.suffix in (".npz", ".json"):
+        games = read_games(path)
+        if games.variant != variant:
+            raise RecordError(
+                f"{path} holds games of {games.variant.name}, wanted {variant.name}"
+            )
+        return games.orders
+    return check_orders(variant, _load_array(path, read_bytes(path, RecordError)), str(path))
+
+
+def write_games(path: Path, games: Games) -> None:
+    """Write a record `.npz`, whole or not at all."""
+    if Path(path).suffix != ".npz":
+        raise UsageError(f"{path}: a record is a .npz file")
+    learnt = {"policy": games.policy, "value": games.value}
+    arrays = {
+        "variant": np.frombuffer(json.dumps(games.variant.to_json()).encode(), dtype=np.uint8),
+        "orders": games.orders,
+        "cells": games.cells,
+        **{name: array for name, array in learnt.items() if array is not None},
+    }
+    with whole_file(path) as temporary, temporary.open("wb") as stream:
+        np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
+
+
+def read_games(path: Path) -> Games:
+    """Read a record: this project's `.npz`, or a `.json` list of games with their `moves`."""
+    path = Path(path)
+    data = read_bytes(path, RecordError)
+    if path.suffix == ".json":
+        return _games_from_json(path, data)
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        variant = variant_from_json(json.loads(arrays["variant"].tobytes()))
+        games = Games(
+            variant, arrays["orders"], arrays["cells"], arrays.get("policy"), arrays.get("value")
+        )
+    except UsageError as error:
+        raise RecordError(f"{path}: {error}") from error
+    except (KeyError, ValueError, AttributeError, EOFError, OSError, zipfile.BadZipFile) as error:
+        raise RecordError(f"{path} is not a record of games (.npz): {error}") from error
+    return check_games(games, str(path))
+
+
+def _games_from_json(path: Path, data: bytes) -> Games:
+    """Games listed as `{"moves": [[cell, [numbers on the three axes]], ...], "score": n}`."""
+    try:
+        listed = json.loads(data)
+        tile_of = STANDARD.tile_of
+        moves = [game["moves"] for game in listed]
+        cells = np.array([[cell for cell, _ in game] for game in moves], dtype=np.int8)
+        orders = np.array([[tile_of[tuple(n)] for _, n in game] for game in moves], dtype=np.int8)
+        claimed = [game.get("score") for game in listed]
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise RecordError(
+            f'{path}: expected a list of {{"moves": [[cell, [a, b, c]], ...]}}, '
+            f"failed with {type(error).__name__}: {error}"
+        ) from error
+    games = check_games(Games(STANDARD, orders, cells), str(path))
+    for game, (score, claim) in enumerate(zip(games.scores(), claimed, strict=True)):
+        if claim is not None and claim != score:
+            raise RecordError(f"{path}: game {game} says {claim} points, its moves give {score}")
+    return games

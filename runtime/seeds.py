@@ -1,0 +1,61 @@
+"""Randomness by counting: every number is a function of a seed and of where it is used.
+
+Nothing here has a state, so a game draws the same numbers in whatever batch or process it is
+played. The mixing function is splitmix64 (Steele, Lea and Flood 2014).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit, uint64
+from numpy.typing import NDArray
+
+from azx.runtime.variant import Variant
+
+
+@njit(cache=True, nogil=True, inline="always")
+def mix(key: int, counter: int) -> int:
+    """uint64: a well-mixed function of two uint64."""
+    z = uint64(key) + (uint64(counter) + uint64(1)) * uint64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> uint64(30))) * uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> uint64(27))) * uint64(0x94D049BB133111EB)
+    return z ^ (z >> uint64(31))
+
+
+@njit(cache=True, nogil=True, inline="always")
+def uniform(key: int, counter: int) -> float:
+    """A float64 in [0, 1)."""
+    return (mix(key, counter) >> uint64(11)) * (1.0 / 9007199254740992.0)
+
+
+@njit(cache=True, nogil=True)
+def _keys(seed, first, out):  # type: ignore[no-untyped-def]
+    for i in range(out.shape[0]):
+        out[i] = mix(mix(uint64(seed), uint64(0)), uint64(first + i))
+
+
+@njit(cache=True, nogil=True)
+def _shuffle(keys, tiles, out):  # type: ignore[no-untyped-def]
+    deck = np.empty(tiles, dtype=np.int8)
+    for g in range(out.shape[0]):
+        for t in range(tiles):
+            deck[t] = t
+        for i in range(out.shape[1]):
+            j = i + int(uniform(keys[g], i) * (tiles - i))
+            deck[i], deck[j] = deck[j], deck[i]
+            out[g, i] = deck[i]
+
+
+def game_keys(seed: int, games: int, first: int = 0) -> NDArray[np.uint64]:
+    """uint64 [games]: the keys of games `first`, `first` + 1, ... under `seed`."""
+    out = np.empty(games, dtype=np.uint64)
+    _keys(seed, first, out)
+    return out
+
+
+def draw_orders(variant: Variant, keys: NDArray[np.uint64]) -> NDArray[np.int8]:
+    """int8 [G, C]: for each game the tiles that it draws, all orders equally likely."""
+    out = np.empty((len(keys), variant.cells), dtype=np.int8)
+    # Another stream than the player's, so that no player can tell the draws from its own numbers.
+    _shuffle(keys ^ np.uint64(0xD1B54A32D192ED03), variant.tiles, out)
+    return out

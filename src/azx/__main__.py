@@ -1,0 +1,5 @@
+"""`python -m azx` is `azx`."""
+
+from azx.cli.main import main
+
+main()

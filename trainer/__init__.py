@@ -1,0 +1,1 @@
+"""Make a policy-value network, by self-play or from recorded games."""

@@ -1,0 +1,230 @@
+"""The policy-value network: residual, GroupNorm, LeakyReLU, one forward for every next tile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from azx.runtime.contract import MASKED_LOGIT
+from azx.runtime.errors import UsageError
+from azx.runtime.variant import AXES, Variant
+from azx.trainer.encoding import BoardEncoding, Features
+
+#: Points are learnt in units of this many, so that the heads' outputs are of the order of 1.
+POINTS = 50.0
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """The size of a network.
+
+    `dense` mixes the whole board in every layer; `conv` is 3x3 convolutions on the axial grid. On a
+    CPU `dense` is far stronger for the same time (docs/log.md).
+    """
+
+    trunk: str = "dense"
+    width: int = 768
+    blocks: int = 1
+    groups: int = 16
+
+    def __post_init__(self) -> None:
+        if self.trunk not in ("dense", "conv"):
+            raise UsageError(f"network.trunk is 'dense' or 'conv', found {self.trunk!r}")
+        if min(self.width, self.blocks, self.groups) < 1 or self.width % self.groups:
+            raise UsageError(
+                f"network.width ({self.width}) must be a multiple of network.groups "
+                f"({self.groups}), and both and network.blocks ({self.blocks}) at least 1"
+            )
+
+
+class Outputs(NamedTuple):
+    """The contract's outputs, in its order: see `azx.runtime.contract`."""
+
+    policy_logits: Tensor  # [B, T, C]
+    value: Tensor  # [B]
+    q: Tensor  # [B, T, C]
+
+
+class DenseBlock(nn.Module):
+    """x + norm(linear(act(norm(linear(x))))), then the activation. [B, width] to the same."""
+
+    def __init__(self, width: int, groups: int) -> None:
+        super().__init__()
+        self.linear1 = nn.Linear(width, width, bias=False)
+        self.norm1 = nn.GroupNorm(groups, width)
+        self.linear2 = nn.Linear(width, width, bias=False)
+        self.norm2 = nn.GroupNorm(groups, width)
+        self.act = nn.LeakyReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, width] to [B, width]."""
+        y = self.act(self.norm1(self.linear1(x)))
+        return self.act(x + self.norm2(self.linear2(y)))
+
+
+class DenseTrunk(nn.Module):
+    """All features side by side through fully connected residual blocks."""
+
+    def __init__(self, variant: Variant, config: NetworkConfig) -> None:
+        super().__init__()
+        numbers = AXES * max(len(values) for values in variant.values)
+        lines = len(variant.lines) * (numbers // AXES)
+        inputs = variant.cells * (numbers + 1) + variant.tiles + numbers + 3 * lines
+        self.stem = nn.Linear(inputs, config.width, bias=False)
+        self.norm = nn.GroupNorm(config.groups, config.width)
+        self.act = nn.LeakyReLU()
+        self.blocks = nn.ModuleList(
+            DenseBlock(config.width, config.groups) for _ in range(config.blocks)
+        )
+
+    def forward(self, features: Features) -> Tensor:
+        """To [B, width]."""
+        x = torch.cat(
+            (
+                features.cells.flatten(1),
+                features.filled,
+                features.tiles_left,
+                features.numbers_left,
+                features.lines.flatten(1),
+            ),
+            dim=1,
+        )
+        x = self.act(self.norm(self.stem(x)))
+        for block in self.blocks:
+            x = block(x)
+        return x
+
+
+class DenseHeads(nn.Module):
+    """Linear maps from the trunk to the contract's outputs, before scaling and masking."""
+
+    def __init__(self, variant: Variant, config: NetworkConfig) -> None:
+        super().__init__()
+        self.shape = (-1, variant.tiles, variant.cells)
+        self.policy = nn.Linear(config.width, variant.tiles * variant.cells)
+        self.q = nn.Linear(config.width, variant.tiles * variant.cells)
+        self.value = nn.Linear(config.width, 1)
+
+    def forward(self, x: Tensor) -> Outputs:
+        """From [B, width]."""
+        policy = self.policy(x).reshape(self.shape)
+        return Outputs(policy, self.value(x).squeeze(1), self.q(x).reshape(self.shape))
+
+
+class ConvBlock(nn.Module):
+    """The dense block's shape with 3x3 convolutions. [B, width, S, S] to the same."""
+
+    def __init__(self, width: int, groups: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.norm1 = nn.GroupNorm(groups, width)
+        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.norm2 = nn.GroupNorm(groups, width)
+        self.act = nn.LeakyReLU()
+
+    def forward(self, x: Tensor, on_board: Tensor) -> Tensor:
+        """Cells off the board are put back to 0 after each convolution, by `on_board` [S, S]."""
+        y = self.act(self.norm1(self.conv1(x))) * on_board
+        return self.act(x + self.norm2(self.conv2(y))) * on_board
+
+
+class ConvTrunk(nn.Module):
+    """Planes on the square axial grid; the corners that are no cells are masked throughout."""
+
+    def __init__(self, variant: Variant, config: NetworkConfig) -> None:
+        super().__init__()
+        self.side = 2 * variant.radius + 1
+        numbers = AXES * max(len(values) for values in variant.values)
+        planes = numbers + 1 + variant.tiles + numbers + 3 * numbers
+        column, row = torch.from_numpy(variant.cell_xy).long().unbind(1)
+        to_grid = torch.zeros(variant.cells, self.side * self.side)
+        to_grid[torch.arange(variant.cells), row * self.side + column] = 1.0
+        lines_at = torch.zeros(AXES, len(variant.lines), variant.cells)
+        for cell, lines in enumerate(variant.tables.cell_lines):
+            for axis, line in enumerate(lines):
+                lines_at[axis, line, cell] = 1.0
+        self.register_buffer("to_grid", to_grid, persistent=False)
+        self.register_buffer("lines_at", lines_at, persistent=False)
+        self.register_buffer(
+            "on_board", to_grid.sum(dim=0).reshape(self.side, self.side), persistent=False
+        )
+        self.to_grid: Tensor
+        self.lines_at: Tensor
+        self.on_board: Tensor
+        self.stem = nn.Conv2d(planes, config.width, 3, padding=1, bias=False)
+        self.norm = nn.GroupNorm(config.groups, config.width)
+        self.act = nn.LeakyReLU()
+        self.blocks = nn.ModuleList(
+            ConvBlock(config.width, config.groups) for _ in range(config.blocks)
+        )
+
+    def forward(self, features: Features) -> Tensor:
+        """To [B, width, S, S]."""
+        everywhere = features.filled.unsqueeze(1) * 0.0 + 1.0  # [B, 1, C], the batch left free
+        # [B, 3, L, N/A] to [B, (3, N/A, A), C]: what each cell's own three lines say.
+        by_number = features.lines.transpose(2, 3).unsqueeze(3)
+        lines = (by_number @ self.lines_at).flatten(1, 3)
+        planes = torch.cat(
+            (
+                features.cells.transpose(1, 2),
+                features.filled.unsqueeze(1),
+                features.tiles_left.unsqueeze(2) * everywhere,
+                features.numbers_left.unsqueeze(2) * everywhere,
+                lines,
+            ),
+            dim=1,
+        )
+        grid = (planes @ self.to_grid).unflatten(2, (self.side, self.side))
+        x = self.act(self.norm(self.stem(grid))) * self.on_board
+        for block in self.blocks:
+            x = block(x, self.on_board)
+        return x
+
+
+class ConvHeads(nn.Module):
+    """1x1 convolutions to a plane for each tile; the value from the mean over the cells."""
+
+    def __init__(self, variant: Variant, config: NetworkConfig) -> None:
+        super().__init__()
+        side = 2 * variant.radius + 1
+        column, row = torch.from_numpy(variant.cell_xy).long().unbind(1)
+        from_grid = torch.zeros(side * side, variant.cells)
+        from_grid[row * side + column, torch.arange(variant.cells)] = 1.0
+        self.register_buffer("from_grid", from_grid, persistent=False)
+        self.from_grid: Tensor
+        self.policy = nn.Conv2d(config.width, variant.tiles, 1)
+        self.q = nn.Conv2d(config.width, variant.tiles, 1)
+        self.value = nn.Linear(config.width, 1)
+
+    def forward(self, x: Tensor) -> Outputs:
+        """From [B, width, S, S]."""
+        policy = self.policy(x).flatten(2) @ self.from_grid
+        q = self.q(x).flatten(2) @ self.from_grid
+        mean = (x.flatten(2) @ self.from_grid).mean(dim=2)
+        return Outputs(policy, self.value(mean).squeeze(1), q)
+
+
+class PolicyValueNetwork(nn.Module):
+    """int8 boards [B, C] to the contract's outputs, for any variant."""
+
+    def __init__(self, variant: Variant, config: NetworkConfig) -> None:
+        super().__init__()
+        self.variant, self.config = variant, config
+        self.encoding = BoardEncoding(variant)
+        self.trunk: nn.Module
+        self.heads: nn.Module
+        if config.trunk == "dense":
+            self.trunk, self.heads = DenseTrunk(variant, config), DenseHeads(variant, config)
+        else:
+            self.trunk, self.heads = ConvTrunk(variant, config), ConvHeads(variant, config)
+
+    def forward(self, board: Tensor) -> Outputs:
+        """Points in points, filled cells at `MASKED_LOGIT`."""
+        raw = self.heads(self.trunk(self.encoding(board)))
+        filled = (board >= 0).unsqueeze(1)
+        return Outputs(
+            raw.policy_logits.masked_fill(filled, MASKED_LOGIT), raw.value * POINTS, raw.q * POINTS
+        )
