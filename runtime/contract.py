@@ -7,7 +7,8 @@
 
 Whatever the network wants to see of a board it derives inside the graph, so no consumer can encode
 it wrongly. One forward answers for every tile that may be drawn next; rows of tiles that already
-lie on the board mean nothing.
+lie on the board mean nothing. After the last placement nothing is to come: there q is 0, and so is
+the value of a full board.
 """
 
 from __future__ import annotations

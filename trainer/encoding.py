@@ -22,6 +22,8 @@ class Features(NamedTuple):
     tiles_left: Tensor  # [B, T] 1 for tiles that may still come
     numbers_left: Tensor  # [B, N] tiles left with this number, as a share
     lines: Tensor  # [B, 3, L, N / A] each line and number: possible; tiles lying; surplus of tiles
+    gains: Tensor  # [B, T, C] points that each placement on an empty cell wins at once
+    empty_cells: Tensor  # [B] how many
 
 
 class BoardEncoding(nn.Module):
@@ -45,13 +47,19 @@ class BoardEncoding(nn.Module):
         on_line = torch.zeros(variant.cells, lines)
         number_on_line = torch.zeros(variant.cells, numbers, lines, widest)
         number_of_line = torch.zeros(numbers, lines, widest)
+        points = torch.zeros(lines, widest, variant.tiles, variant.cells)
         for line, cells in enumerate(variant.lines):
             axis = int(variant.tables.line_axis[line])
+            for digit, number in enumerate(variant.values[axis]):
+                matching = torch.from_numpy(variant.tile_digits[:, axis] == digit)
+                for cell in cells:
+                    points[line, digit, matching, cell] = float(number * len(cells))
             on_line[list(cells), line] = 1.0
             for digit in range(widest):
                 number_on_line[list(cells), axis * widest + digit, line, digit] = 1.0
                 number_of_line[axis * widest + digit, line, digit] = 1.0
         self.lines, self.widest = lines, widest
+        self.gains_shape = (variant.tiles, variant.cells)
         self.longest = float(2 * variant.radius + 1)
         self.most = float(shows.sum(dim=0).max())
         constants = {
@@ -61,6 +69,7 @@ class BoardEncoding(nn.Module):
             "number_on_line": number_on_line.reshape(variant.cells * numbers, lines * widest),
             "number_of_line": number_of_line.reshape(numbers, lines * widest),
             "length": on_line.sum(dim=0),
+            "points": points.reshape(lines * widest, variant.tiles * variant.cells),
         }
         for name, constant in constants.items():
             self.register_buffer(name, constant, persistent=False)
@@ -70,6 +79,7 @@ class BoardEncoding(nn.Module):
         self.number_on_line: Tensor
         self.number_of_line: Tensor
         self.length: Tensor
+        self.points: Tensor
 
     def forward(self, board: Tensor) -> Features:
         """From int8 [B, C]."""
@@ -81,10 +91,22 @@ class BoardEncoding(nn.Module):
         by_line = (-1, self.lines, self.widest)
         lying = (cells.flatten(1) @ self.number_on_line).reshape(by_line)
         filled_on_line = (filled @ self.on_line).unsqueeze(-1)
-        possible = (lying == filled_on_line).to(self.shows.dtype)
+        possible = (lying == filled_on_line).to(lying.dtype)
         wanted = self.length.unsqueeze(-1) - filled_on_line
         surplus = (numbers_left @ self.number_of_line).reshape(by_line) - wanted
         lines = torch.stack(
             (possible, possible * lying / self.longest, possible * surplus / self.most), dim=1
         )
-        return Features(cells, filled, tiles_left, numbers_left / self.most, lines)
+        # A line with one cell left and one number pays number x length for the tile that ends it.
+        pays = (possible * (wanted == 1.0).to(possible.dtype)).flatten(1)
+        gains = (pays @ self.points).reshape(-1, *self.gains_shape)
+        gains = gains * (1.0 - filled).unsqueeze(1)
+        return Features(
+            cells,
+            filled,
+            tiles_left,
+            numbers_left / self.most,
+            lines,
+            gains,
+            (1.0 - filled).sum(dim=1),
+        )

@@ -99,19 +99,17 @@ class DenseTrunk(nn.Module):
 
 
 class DenseHeads(nn.Module):
-    """Linear maps from the trunk to the contract's outputs, before scaling and masking."""
+    """Linear maps from the trunk to a number for every (tile, cell), twice."""
 
     def __init__(self, variant: Variant, config: NetworkConfig) -> None:
         super().__init__()
         self.shape = (-1, variant.tiles, variant.cells)
         self.policy = nn.Linear(config.width, variant.tiles * variant.cells)
         self.q = nn.Linear(config.width, variant.tiles * variant.cells)
-        self.value = nn.Linear(config.width, 1)
 
-    def forward(self, x: Tensor) -> Outputs:
-        """From [B, width]."""
-        policy = self.policy(x).reshape(self.shape)
-        return Outputs(policy, self.value(x).squeeze(1), self.q(x).reshape(self.shape))
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """From [B, width] to policy and q, both [B, T, C]."""
+        return self.policy(x).reshape(self.shape), self.q(x).reshape(self.shape)
 
 
 class ConvBlock(nn.Module):
@@ -142,12 +140,12 @@ class ConvTrunk(nn.Module):
         column, row = torch.from_numpy(variant.cell_xy).long().unbind(1)
         to_grid = torch.zeros(variant.cells, self.side * self.side)
         to_grid[torch.arange(variant.cells), row * self.side + column] = 1.0
-        lines_at = torch.zeros(AXES, len(variant.lines), variant.cells)
+        lines_at = torch.zeros(len(variant.lines), AXES, variant.cells)
         for cell, lines in enumerate(variant.tables.cell_lines):
             for axis, line in enumerate(lines):
-                lines_at[axis, line, cell] = 1.0
+                lines_at[line, axis, cell] = 1.0
         self.register_buffer("to_grid", to_grid, persistent=False)
-        self.register_buffer("lines_at", lines_at, persistent=False)
+        self.register_buffer("lines_at", lines_at.flatten(1), persistent=False)
         self.register_buffer(
             "on_board", to_grid.sum(dim=0).reshape(self.side, self.side), persistent=False
         )
@@ -165,8 +163,8 @@ class ConvTrunk(nn.Module):
         """To [B, width, S, S]."""
         everywhere = features.filled.unsqueeze(1) * 0.0 + 1.0  # [B, 1, C], the batch left free
         # [B, 3, L, N/A] to [B, (3, N/A, A), C]: what each cell's own three lines say.
-        by_number = features.lines.transpose(2, 3).unsqueeze(3)
-        lines = (by_number @ self.lines_at).flatten(1, 3)
+        by_number = features.lines.transpose(2, 3).flatten(1, 2)
+        lines = (by_number @ self.lines_at).unflatten(2, (AXES, -1)).flatten(1, 2)
         planes = torch.cat(
             (
                 features.cells.transpose(1, 2),
@@ -185,7 +183,7 @@ class ConvTrunk(nn.Module):
 
 
 class ConvHeads(nn.Module):
-    """1x1 convolutions to a plane for each tile; the value from the mean over the cells."""
+    """1x1 convolutions to a plane for each tile, twice."""
 
     def __init__(self, variant: Variant, config: NetworkConfig) -> None:
         super().__init__()
@@ -197,18 +195,21 @@ class ConvHeads(nn.Module):
         self.from_grid: Tensor
         self.policy = nn.Conv2d(config.width, variant.tiles, 1)
         self.q = nn.Conv2d(config.width, variant.tiles, 1)
-        self.value = nn.Linear(config.width, 1)
 
-    def forward(self, x: Tensor) -> Outputs:
-        """From [B, width, S, S]."""
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """From [B, width, S, S] to policy and q, both [B, T, C]."""
         policy = self.policy(x).flatten(2) @ self.from_grid
-        q = self.q(x).flatten(2) @ self.from_grid
-        mean = (x.flatten(2) @ self.from_grid).mean(dim=2)
-        return Outputs(policy, self.value(mean).squeeze(1), q)
+        return policy, self.q(x).flatten(2) @ self.from_grid
 
 
 class PolicyValueNetwork(nn.Module):
-    """int8 boards [B, C] to the contract's outputs, for any variant."""
+    """int8 boards [B, C] to the contract's outputs, for any variant.
+
+    The trunk feeds two heads, policy and q. The value is no head of its own: it is what the policy
+    would make of the next tile, mean over the tiles left of sum over cells of
+    policy x (gain + q), all of which one forward knows. That looks a ply further than a number
+    learnt directly, and was worth 5 points in one-ply play (docs/log.md).
+    """
 
     def __init__(self, variant: Variant, config: NetworkConfig) -> None:
         super().__init__()
@@ -222,9 +223,13 @@ class PolicyValueNetwork(nn.Module):
             self.trunk, self.heads = ConvTrunk(variant, config), ConvHeads(variant, config)
 
     def forward(self, board: Tensor) -> Outputs:
-        """Points in points, filled cells at `MASKED_LOGIT`."""
-        raw = self.heads(self.trunk(self.encoding(board)))
-        filled = (board >= 0).unsqueeze(1)
-        return Outputs(
-            raw.policy_logits.masked_fill(filled, MASKED_LOGIT), raw.value * POINTS, raw.q * POINTS
-        )
+        """Points in points; filled cells at `MASKED_LOGIT`; 0 to come after the last placement."""
+        features = self.encoding(board)
+        policy, q = self.heads(self.trunk(features))
+        logits = policy.float().masked_fill((board >= 0).unsqueeze(1), MASKED_LOGIT)
+        more_to_come = (features.empty_cells > 1.0).to(torch.float32)
+        q = q.float() * (POINTS * more_to_come)[:, None, None]
+        by_tile = (logits.softmax(dim=2) * (features.gains.float() + q)).sum(dim=2)  # [B, T]
+        tiles_left = features.tiles_left.float()
+        value = (by_tile * tiles_left).sum(dim=1) / tiles_left.sum(dim=1)
+        return Outputs(logits, value, q)
