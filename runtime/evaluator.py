@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from azx.runtime.contract import MASKED_LOGIT
-from azx.runtime.seeds import mix
 from azx.runtime.variant import Variant
 
 
@@ -66,10 +65,7 @@ class HashEvaluator:
         logits, q = np.empty(shape, dtype=np.float32), np.empty(shape, dtype=np.float32)
         value = np.empty(len(boards), dtype=np.float32)
         for b, board in enumerate(boards):
-            key = self.seed
-            for tile in board:
-                key = int(mix(key, int(tile) + 1))
-            rng = np.random.default_rng(key)
+            rng = np.random.default_rng([self.seed, *(board.astype(np.int64) + 1)])
             logits[b] = rng.uniform(-1, 1, shape[1:])
             q[b] = rng.uniform(0, 20, shape[1:])
             value[b] = rng.uniform(0, 20)

@@ -34,6 +34,16 @@ class Games:
     def __len__(self) -> int:
         return len(self.orders)
 
+    def part(self, rows: slice) -> Games:
+        """The games of these rows."""
+        return Games(
+            self.variant,
+            self.orders[rows],
+            self.cells[rows],
+            None if self.policy is None else self.policy[rows],
+            None if self.value is None else self.value[rows],
+        )
+
     def boards(self) -> NDArray[np.int8]:
         """int8 [N, C + 1, C]: the board before each move, then the full one."""
         games, turns = self.orders.shape

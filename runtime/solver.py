@@ -18,6 +18,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from azx.runtime.errors import UsageError
+from azx.runtime.players import Player
 from azx.runtime.rules import all_gains, placement_gain, tiles_left
 from azx.runtime.variant import Variant
 
@@ -261,3 +262,18 @@ def _advance(
         after[np.arange(len(after)), cell] = tile
         np.add.at(reach_after, levels.ranks(after), weight[row, tile, cell])
     return float(won)
+
+
+def policy_of(player: Player) -> Policy:
+    """The policy of a player that is certain of its moves, as `expected_score` wants it."""
+
+    def policy(boards: NDArray[np.int8]) -> NDArray[np.float32]:
+        rows, tiles = np.nonzero(tiles_left(player.variant, boards))
+        keys = np.zeros(len(rows), dtype=np.uint64)
+        cells = player.choose(boards[rows], tiles.astype(np.int8), keys)
+        shape = (len(boards), player.variant.tiles, player.variant.cells)
+        probability = np.zeros(shape, dtype=np.float32)
+        probability[rows, tiles, cells] = 1.0
+        return probability
+
+    return policy

@@ -2,40 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numba import njit, uint64
 from numpy.typing import NDArray
 
+from azx.runtime.errors import UsageError
+from azx.runtime.evaluator import Evaluator
+from azx.runtime.records import Games
 from azx.runtime.rules import add_board_gains, placement_gains
+from azx.runtime.search import Search
 from azx.runtime.seeds import draw_orders, mix, uniform
-from azx.runtime.variant import Variant
-from azx.trainer.network import PolicyValueNetwork
 
 
 @dataclass(frozen=True)
 class Round:
     """G games of C turns. Afterstate k is the board after k placements; k = C is the full one."""
 
-    orders: NDArray[np.int8]  # [G, C]
-    cells: NDArray[np.int8]  # [G, C]
-    gains: NDArray[np.int32]  # [G, C] points won by each placement
+    games: Games
     values: NDArray[np.float32]  # [G, C + 1] foreseen at each afterstate; 0 at the full board
+    luck: NDArray[np.float32]  # [G, C] variance over the next tile of what is foreseen, points²
     explored: NDArray[np.bool_]  # [G, C] placements made at random rather than by judgement
+    policy: NDArray[np.float32] | None  # [G, C, C] the search's improved policy, where one searched
 
-    @property
-    def scores(self) -> NDArray[np.int32]:
-        """int32 [G]."""
-        return self.gains.sum(axis=1, dtype=np.int32)
+
+@dataclass(frozen=True)
+class Exploration:
+    """How far self-play strays from what it thinks best."""
+
+    share: float  # of placements that are uniform over the empty cells
+    noise: float  # points of Gumbel noise on the others
 
 
 @njit(cache=True, nogil=True)
-def _expect_and_choose(  # type: ignore[no-untyped-def]
-    tables, boards, tiles, keys, q, explore, noise, values, cells, explored
+def _expect(  # type: ignore[no-untyped-def]
+    tables, boards, tiles, q, value, luck, worth_of_tile
 ):
-    """The mean over all next tiles of the best placement, and a choice for the tile drawn."""
+    """Mean and variance over all next tiles of the best gain + q; that of the drawn tile by cell.
+
+    `worth_of_tile` [G, C] is only filled on empty cells.
+    """
     games, size = boards.shape
     kinds = q.shape[1]
     worth = np.empty((kinds, size), dtype=np.float32)
@@ -43,15 +51,13 @@ def _expect_and_choose(  # type: ignore[no-untyped-def]
     for g in range(games):
         board = boards[g]
         left[:] = True
-        empty = 0
         for c in range(size):
             if board[c] >= 0:
                 left[board[c]] = False
-            else:
-                empty += 1
-        worth[:] = 0.0
+        worth[:] = q[g]
         add_board_gains(tables, board, worth)
         total = 0.0
+        squares = 0.0
         count = 0
         for t in range(kinds):
             if not left[t]:
@@ -59,79 +65,113 @@ def _expect_and_choose(  # type: ignore[no-untyped-def]
             best = np.float32(-1e9)
             for c in range(size):
                 if board[c] < 0:
-                    # After the last placement there are no points to come, whatever q says.
-                    if empty > 1:
-                        worth[t, c] += q[g, t, c]
                     best = max(best, worth[t, c])
             total += best
+            squares += best * best
             count += 1
-        values[g] = total / count
-        turn = uint64(size - empty)
-        key = mix(keys[g], turn)
-        explored[g] = uniform(key, 0) < explore
-        chosen = -1
-        best_worth = -1e30
+        mean = total / count
+        value[g] = mean
+        luck[g] = max(squares / count - mean * mean, 0.0)
+        worth_of_tile[g] = worth[tiles[g]]
+
+
+@njit(cache=True, nogil=True)
+def _choose(boards, keys, worth, share, noise, cell, explored):  # type: ignore[no-untyped-def]
+    """The best of `worth` [G, C] with Gumbel noise, or for a `share` of the games any empty cell."""
+    games, size = boards.shape
+    for g in range(games):
+        placed = 0
         for c in range(size):
-            if board[c] < 0:
-                u = uniform(key, c + 1)
-                if explored[g]:
-                    score = u
-                else:
-                    gumbel = -np.log(-np.log(u + 1e-12) + 1e-12)
-                    score = worth[tiles[g], c] + noise * gumbel
-                if score > best_worth:
-                    best_worth = score
-                    chosen = c
-        cells[g] = chosen
+            placed += boards[g, c] >= 0
+        key = mix(keys[g], uint64(placed))
+        explored[g] = uniform(key, 0) < share
+        best = -np.inf
+        for c in range(size):
+            if boards[g, c] >= 0:
+                continue
+            u = uniform(key, c + 1)
+            if explored[g]:
+                score = u
+            else:
+                score = worth[g, c] - noise * np.log(-np.log(u + 1e-12) + 1e-12)
+            if score > best:
+                best = score
+                cell[g] = c
 
 
-@torch.no_grad()
 def play_round(
-    network: PolicyValueNetwork,
-    variant: Variant,
+    evaluator: Evaluator,
     keys: NDArray[np.uint64],
-    explore: float,
-    noise: float,
+    exploration: Exploration,
+    simulations: int,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Round:
-    """Play a game for each of `keys` [G], by gain + q of one forward a turn.
+    """Play a game for each of `keys` [G]; `progress(turn, turns)`.
 
-    A share `explore` of the placements is uniform over the empty cells; the others carry Gumbel
-    noise of `noise` points. The value of an afterstate is the exact mean over the next tiles of the
-    best gain + q.
+    With `simulations` 0 a single forward a turn judges: cells by gain + q, and the afterstate by
+    the exact mean over the next tiles of the best gain + q. Otherwise a tree is searched for every
+    placement; the afterstate that it leads to is worth what the tree found, and the share of the
+    visits is the improved policy.
     """
+    variant = evaluator.variant
     games, size = len(keys), variant.cells
     orders = draw_orders(variant, keys)
     boards = variant.empty_boards(games)
-    cells = np.empty((games, size), dtype=np.int8)
-    gains = np.empty((games, size), dtype=np.int32)
-    values = np.zeros((games, size + 1), dtype=np.float32)
-    explored = np.zeros((games, size), dtype=np.bool_)
     rows = np.arange(games)
-    chosen = np.empty(games, dtype=np.int8)
-    foreseen = np.empty(games, dtype=np.float32)
-    random = np.empty(games, dtype=np.bool_)
-    for turn in range(size):
-        q = network(torch.from_numpy(boards)).q.float().numpy()
-        _expect_and_choose(
-            variant.tables, boards, orders[:, turn], keys, q, explore, noise, foreseen, chosen,
-            random,
-        )  # fmt: skip
-        values[:, turn], cells[:, turn], explored[:, turn] = foreseen, chosen, random
-        gains[:, turn] = placement_gains(variant, boards, orders[:, turn].copy(), chosen)
-        boards[rows, chosen] = orders[:, turn]
-    return Round(orders, cells, gains, values, explored)
+    cells = np.empty((games, size), dtype=np.int8)
+    values = np.zeros((games, size + 1), dtype=np.float32)
+    luck = np.empty((games, size), dtype=np.float32)
+    explored = np.zeros((games, size), dtype=np.bool_)
+    policy = np.zeros((games, size, size), dtype=np.float32) if simulations else None
+    search = Search(evaluator, games, simulations) if simulations else None
+    worth = np.empty((games, size), dtype=np.float32)
+    value, spread = np.empty(games, dtype=np.float32), np.empty(games, dtype=np.float32)
+    cell, random = np.empty(games, dtype=np.int8), np.empty(games, dtype=np.bool_)
+    searched = np.zeros(games, dtype=np.bool_)  # the tree already said what this board is worth
+    for k in range(size):
+        tiles = np.ascontiguousarray(orders[:, k])
+        _expect(variant.tables, boards, tiles, _q_of(evaluator, boards), value, spread, worth)
+        values[:, k] = np.where(searched, values[:, k], value)
+        noise = exploration.noise
+        if search is not None and policy is not None:
+            found = search.run(boards, tiles, keys)
+            policy[:, k] = found.visits / found.visits.sum(axis=1, keepdims=True)
+            worth[:], noise = 0.0, 0.0
+            worth[rows, found.cells] = 1.0
+        _choose(boards, keys, worth, exploration.share, noise, cell, random)
+        if search is not None:
+            gain = placement_gains(variant, boards, tiles, cell)
+            values[:, k + 1] = found.values[rows, cell] - gain
+            searched = found.visits[rows, cell] > 0
+        luck[:, k], cells[:, k], explored[:, k] = spread, cell, random
+        boards[rows, cell] = tiles
+        if progress is not None:
+            progress(k + 1, size)
+    return Round(Games(variant, orders, cells), values, luck, explored, policy)
 
 
-def lambda_returns(played: Round, lam: float) -> NDArray[np.float32]:
-    """float32 [G, C + 1]: points to come from each afterstate, bootstrapped (Sutton 1988).
+def judge(evaluator: Evaluator, games: Games) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """What the network foresees in games that were played: values [G, C + 1] and luck [G, C].
 
-    G(k) = (1 - lam) V(k) + lam (gain(k) + G(k + 1)), with lam = 0 where placement k was made at
-    random: its points say nothing of how well the player would have done.
+    As in `Round`: the mean and the variance over the next tiles of the best gain + q.
     """
-    turns = played.gains.shape[1]
-    returns = np.zeros_like(played.values)
-    for k in range(turns - 1, -1, -1):
-        share = np.where(played.explored[:, k], 0.0, lam).astype(np.float32)
-        ahead = played.gains[:, k] + returns[:, k + 1]
-        returns[:, k] = (1 - share) * played.values[:, k] + share * ahead
-    return returns
+    variant = games.variant
+    count, size = games.orders.shape
+    boards = games.boards()
+    values = np.zeros((count, size + 1), dtype=np.float32)
+    luck = np.empty((count, size), dtype=np.float32)
+    worth = np.empty((count, size), dtype=np.float32)
+    value, spread = np.empty(count, dtype=np.float32), np.empty(count, dtype=np.float32)
+    for k in range(size):
+        before = np.ascontiguousarray(boards[:, k])
+        tiles = np.ascontiguousarray(games.orders[:, k])
+        _expect(variant.tables, before, tiles, _q_of(evaluator, before), value, spread, worth)
+        values[:, k], luck[:, k] = value, spread
+    return values, luck
+
+
+def _q_of(evaluator: Evaluator, boards: NDArray[np.int8]) -> NDArray[np.float32]:
+    q = evaluator.evaluate(boards).q
+    if q is None:
+        raise UsageError("learning needs a network with the output q")
+    return q

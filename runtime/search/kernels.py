@@ -1,9 +1,14 @@
-"""The four moves of a simulation, compiled: select, expand, back up, and keep a subtree.
+"""The moves of a simulation, compiled: select, expand, back up; and keeping a subtree.
 
-Each function works on one tree `g` of `Trees`; the loops over trees stand at the end. Chance is
-exact: an afterstate is worth the mean over all tiles that may come, a tile that was never drawn
-counting with the network's own estimate, so a value never depends on which tiles luck drew.
+Each function works on one tree `g` of `Trees`; those without a leading underscore loop over trees.
+Chance is exact: an afterstate is worth the mean over all tiles that may come, and a tile that was
+not drawn yet counts with the network's own estimate, so that no value depends on which tiles luck
+drew. A decision is worth its best placement as far as is known: what was looked at by its search,
+the rest by the network's q.
 """
+
+# numba infers these types; the arrays are described in tree.py.
+# mypy: disable-error-code="no-untyped-def"
 
 from __future__ import annotations
 
@@ -14,7 +19,11 @@ from azx.runtime.rules import add_board_gains, placement_gain
 from azx.runtime.search.tree import NONE, ROOT
 from azx.runtime.seeds import mix
 
-# mypy: disable-error-code="no-untyped-def"
+#: Advantages are never blown up beyond this many points to one.
+LEAST_SPAN = 1.0
+
+#: Edges with at least this share of the most visited edge's visits may be chosen in the end.
+LOOKED_AT = 0.25
 
 
 @njit(cache=True, nogil=True)
@@ -24,9 +33,6 @@ def _new_chance(trees, g, board):
     trees.chances[g] = n + 1
     trees.board[g, n] = board
     trees.draws[g, n] = 0
-    trees.tiles_seen[g, n] = 0
-    trees.correction[g, n] = 0.0
-    trees.network_value[g, n] = 0.0
     trees.chance_value[g, n] = 0.0
     trees.tile_decision[g, n] = NONE
     return n
@@ -50,6 +56,7 @@ def _new_decision(tables, trees, g, chance, tile, has_q):
             largest = max(largest, logits[c])
             trees.cell[g, d, edges] = c
             edges += 1
+    trees.edges[g, d] = edges
     total = np.float32(0.0)
     for e in range(edges):
         c = trees.cell[g, d, e]
@@ -59,21 +66,23 @@ def _new_decision(tables, trees, g, chance, tile, has_q):
         trees.prior[g, d, e] = weight
         trees.gain[g, d, e] = gain
         trees.edge_visits[g, d, e] = 0
-        # After the last placement there is nothing to come.
+        trees.child[g, d, e] = NONE
         if edges == 1:
             trees.edge_value[g, d, e] = gain
         elif has_q:
-            trees.edge_value[g, d, e] = trees.q[g, chance, tile, c]
+            trees.edge_value[g, d, e] = gain + trees.q[g, chance, tile, c]
         else:
-            trees.edge_value[g, d, e] = trees.tile_value[g, chance, tile]
-        trees.child[g, d, e] = NONE
+            trees.edge_value[g, d, e] = trees.decision_value[g, d]
     for e in range(edges):
         trees.prior[g, d, e] /= total
-        advantage = trees.edge_value[g, d, e] - trees.decision_value[g, d]
-        trees.low[g] = min(trees.low[g], advantage)
-        trees.high[g] = max(trees.high[g], advantage)
-    trees.edges[g, d] = edges
+        _see_advantage(trees, g, trees.edge_value[g, d, e] - trees.decision_value[g, d])
     return d
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _see_advantage(trees, g, advantage):
+    trees.low[g] = min(trees.low[g], advantage)
+    trees.high[g] = max(trees.high[g], advantage)
 
 
 @njit(cache=True, nogil=True)
@@ -83,7 +92,7 @@ def _choose_edge(trees, g, d, exploration):
     Advantages, edge value minus decision value, are comparable all over the tree, where values
     differ by the luck of the draws above them.
     """
-    span = max(trees.high[g] - trees.low[g], np.float32(1.0))
+    span = max(trees.high[g] - trees.low[g], np.float32(LEAST_SPAN))
     push = np.float32(exploration) * np.sqrt(np.float32(trees.visits[g, d] + 1))
     best = -1
     best_score = np.float32(-np.inf)
@@ -94,6 +103,13 @@ def _choose_edge(trees, g, d, exploration):
             best_score = advantage + bonus
             best = e
     return best
+
+
+@njit(cache=True, nogil=True)
+def _common_divisor(a, b):
+    while b:
+        a, b = b, a % b
+    return a
 
 
 @njit(cache=True, nogil=True)
@@ -110,7 +126,8 @@ def _draw_tile(trees, g, chance):
         if board[c] >= 0:
             used |= 1 << board[c]
             left -= 1
-    key = mix(trees.keys[g], uint64(board.shape[0] - (tiles - left)) * uint64(1 << 32) + uint64(chance))
+    # The node's number and the tiles left tell it from every other node of this game's searches.
+    key = mix(trees.keys[g], uint64(chance) * uint64(64) + uint64(left))
     start = int(key & uint64(0xFFFF)) % left
     stride = 1 + int((key >> uint64(16)) & uint64(0xFFFF)) % left
     while _common_divisor(stride, left) != 1:
@@ -122,66 +139,56 @@ def _draw_tile(trees, g, chance):
             if wanted == 0:
                 return tile
             wanted -= 1
-    return -1
-
-
-@njit(cache=True, nogil=True)
-def _common_divisor(a, b):
-    while b:
-        a, b = b, a % b
-    return a
+    return NONE
 
 
 @njit(cache=True, nogil=True)
 def _select(tables, trees, path, g, exploration, has_q):
-    """Walk from the root to a chance node without draws so far: a new one, or a full board."""
-    chance, d = ROOT, ROOT
+    """Walk from the root to a new chance node, which is made, or to a full board."""
+    chance = d = ROOT
+    tile = trees.tile[g]
     depth = 0
     while True:
         e = _choose_edge(trees, g, d, exploration)
         path.decision[g, depth] = d
         path.edge[g, depth] = e
         depth += 1
+        path.length[g] = depth
         child = trees.child[g, d, e]
         if child == NONE:
             child = _new_chance(trees, g, trees.board[g, chance])
-            trees.board[g, child, trees.cell[g, d, e]] = path.tile[g]
+            trees.board[g, child, trees.cell[g, d, e]] = tile
             trees.child[g, d, e] = child
-            break
+            return child
         if trees.edges[g, d] == 1:
-            break
+            return child
         chance = child
         tile = _draw_tile(trees, g, chance)
-        path.tile[g] = tile
         d = trees.tile_decision[g, chance, tile]
         if d == NONE:
             d = _new_decision(tables, trees, g, chance, tile, has_q)
-            trees.tiles_seen[g, chance] += 1
-    path.length[g] = depth
-    return child
 
 
 @njit(cache=True, nogil=True)
 def _expand(tables, trees, g, n, logits, value, q, has_q):
-    """Store what the network says of chance node `n`, and what that makes each next tile worth."""
-    board = trees.board[g, n]
-    tiles, cells = logits.shape
+    """Keep what the network says of chance node `n`, and what that makes each next tile worth."""
     trees.logits[g, n] = logits
-    worth = trees.q[g, n]
-    worth[:] = 0.0
     if not has_q:
         trees.tile_value[g, n] = value
         trees.chance_value[g, n] = value
         return
-    worth[:] = q
+    trees.q[g, n] = q
+    board = trees.board[g, n]
+    tiles, cells = logits.shape
+    worth = q.copy()
     add_board_gains(tables, board, worth)
-    total = np.float32(0.0)
-    left = tiles
     used = 0
+    left = tiles
     for c in range(cells):
         if board[c] >= 0:
             used |= 1 << board[c]
             left -= 1
+    total = np.float32(0.0)
     for tile in range(tiles):
         if (used >> tile) & 1:
             continue
@@ -192,84 +199,148 @@ def _expand(tables, trees, g, n, logits, value, q, has_q):
         trees.tile_value[g, n, tile] = best
         total += best
     trees.chance_value[g, n] = total / left
-    trees.network_value[g, n] = total / left
 
 
 @njit(cache=True, nogil=True)
-def _back_up(trees, path, g, leaf, mode, beta):
-    """Carry the leaf's value to the root; every node on the way is brought up to date."""
-    chance = leaf
+def _back_up(trees, path, g, leaf, has_q):
+    """Carry the leaf's value to the root, bringing up to date every node on the way."""
     tiles = trees.tile_decision.shape[2]
     cells = trees.board.shape[2]
+    chance = leaf
     for depth in range(path.length[g] - 1, -1, -1):
         d = path.decision[g, depth]
         e = path.edge[g, depth]
         trees.edge_value[g, d, e] = trees.gain[g, d, e] + trees.chance_value[g, chance]
         trees.edge_visits[g, d, e] += 1
         trees.visits[g, d] += 1
-        before = trees.decision_value[g, d]
-        best = np.float32(-np.inf)
-        mean = np.float32(0.0)
+        now = np.float32(-np.inf)
         for k in range(trees.edges[g, d]):
-            if trees.edge_visits[g, d, k] > 0:
-                best = max(best, trees.edge_value[g, d, k])
-                mean += trees.edge_value[g, d, k] * trees.edge_visits[g, d, k]
-        mean /= trees.visits[g, d]
-        now = best if mode == 1 else mean
+            # Without q, an edge not looked at has no value of its own.
+            if has_q or trees.edge_visits[g, d, k] > 0:
+                now = max(now, trees.edge_value[g, d, k])
+        change = now - trees.decision_value[g, d]
         trees.decision_value[g, d] = now
-        advantage = trees.edge_value[g, d, e] - now
-        trees.low[g] = min(trees.low[g], advantage)
-        trees.high[g] = max(trees.high[g], advantage)
+        _see_advantage(trees, g, trees.edge_value[g, d, e] - now)
         chance = trees.parent[g, d]
-        trees.correction[g, chance] += now - before
-        left = tiles - (cells - trees.edges[g, d])
-        k = trees.tiles_seen[g, chance]
-        share = (np.float32(k) / left) ** (np.float32(1.0) - np.float32(beta))
-        trees.chance_value[g, chance] = (
-            trees.network_value[g, chance] + share * trees.correction[g, chance] / k
-        )
+        tiles_left = tiles - (cells - trees.edges[g, d])
+        trees.chance_value[g, chance] += change / tiles_left
 
 
 @njit(cache=True, nogil=True)
-def start(tables, trees, path, boards, tiles, keys, fresh):
-    """Put a chance node for each board at the root of its tree, where `fresh`; drop what was."""
+def _keep(trees, g, chance, tile):
+    """Make `chance` with `tile` drawn the root, and drop all that does not hang from it.
+
+    Nodes keep their order, so each moves to a place at or before its own; a node is always made
+    after its parents, so one pass in rising order finds all that is to be kept.
+    """
+    root = trees.tile_decision[g, chance, tile]
+    new_chance = np.full(trees.chances[g], NONE, dtype=np.int32)
+    new_decision = np.full(trees.decisions[g], NONE, dtype=np.int32)
+    new_chance[chance] = ROOT
+    decisions = 0
+    if root != NONE:
+        for d in range(root, trees.decisions[g]):
+            above = trees.parent[g, d]
+            if new_chance[above] == NONE or (above == chance and d != root):
+                continue
+            new_decision[d] = decisions
+            decisions += 1
+            for e in range(trees.edges[g, d]):
+                if trees.child[g, d, e] != NONE:
+                    new_chance[trees.child[g, d, e]] = ROOT
+    chances = 0
+    for n in range(trees.chances[g]):
+        if new_chance[n] == NONE:
+            continue
+        new_chance[n] = chances
+        for t in range(trees.tile_decision.shape[2]):
+            d = trees.tile_decision[g, n, t]
+            trees.tile_decision[g, chances, t] = NONE if d == NONE else new_decision[d]
+        trees.board[g, chances] = trees.board[g, n]
+        trees.draws[g, chances] = trees.draws[g, n]
+        trees.chance_value[g, chances] = trees.chance_value[g, n]
+        trees.tile_value[g, chances] = trees.tile_value[g, n]
+        trees.logits[g, chances] = trees.logits[g, n]
+        trees.q[g, chances] = trees.q[g, n]
+        chances += 1
+    for d in range(trees.decisions[g]):
+        to = new_decision[d]
+        if to == NONE:
+            continue
+        trees.parent[g, to] = new_chance[trees.parent[g, d]]
+        trees.edges[g, to] = trees.edges[g, d]
+        trees.visits[g, to] = trees.visits[g, d]
+        trees.decision_value[g, to] = trees.decision_value[g, d]
+        trees.cell[g, to] = trees.cell[g, d]
+        trees.prior[g, to] = trees.prior[g, d]
+        trees.edge_visits[g, to] = trees.edge_visits[g, d]
+        trees.edge_value[g, to] = trees.edge_value[g, d]
+        trees.gain[g, to] = trees.gain[g, d]
+        for e in range(trees.edges[g, d]):
+            child = trees.child[g, d, e]
+            trees.child[g, to, e] = NONE if child == NONE else new_chance[child]
+    trees.chances[g] = chances
+    trees.decisions[g] = decisions
+
+
+@njit(cache=True, nogil=True)
+def set_roots(trees, boards, tiles, keys, unknown):
+    """Put each game's position at the root, keeping what its tree knows of it.
+
+    Writes to `unknown` the games whose root the network has yet to see; returns how many.
+    """
+    count = 0
     for g in range(boards.shape[0]):
-        path.root_tile[g] = tiles[g]
-        if fresh[g]:
-            trees.chances[g] = 0
-            trees.decisions[g] = 0
-            trees.keys[g] = keys[g]
-            trees.low[g] = 0.0
-            trees.high[g] = 0.0
-            _new_chance(trees, g, boards[g])
+        kept = NONE
+        if trees.keys[g] == keys[g] and trees.decisions[g] > 0:
+            for e in range(trees.edges[g, ROOT]):
+                child = trees.child[g, ROOT, e]
+                if child != NONE and (trees.board[g, child] == boards[g]).all():
+                    kept = child
+        trees.tile[g] = tiles[g]
+        if kept != NONE:
+            _keep(trees, g, kept, tiles[g])
+            continue
+        trees.keys[g] = keys[g]
+        trees.chances[g] = 0
+        trees.decisions[g] = 0
+        trees.low[g] = 0.0
+        trees.high[g] = 0.0
+        _new_chance(trees, g, boards[g])
+        unknown[count] = g
+        count += 1
+    return count
 
 
 @njit(cache=True, nogil=True)
 def expand_roots(tables, trees, games, logits, value, q, has_q):
+    """Keep the network's word on the roots of `games` [B]."""
     for i in range(games.shape[0]):
         _expand(tables, trees, games[i], ROOT, logits[i], value[i], q[i], has_q)
 
 
 @njit(cache=True, nogil=True)
-def open_roots(tables, trees, path, games, has_q):
+def open_roots(tables, trees, games, has_q):
+    """Make the decision of every root's drawn tile, where it is not there from before."""
     for g in range(games):
-        if trees.tile_decision[g, ROOT, path.root_tile[g]] == NONE:
-            _new_decision(tables, trees, g, ROOT, path.root_tile[g], has_q)
-            trees.tiles_seen[g, ROOT] = 1
+        if trees.decisions[g] == 0:
+            _new_decision(tables, trees, g, ROOT, trees.tile[g], has_q)
 
 
 @njit(cache=True, nogil=True)
-def select_leaves(tables, trees, path, games, simulations, exploration, has_q, mode, beta, leaf_games, leaf_nodes, leaf_boards):
-    """One simulation in each tree with budget left; returns how many leaves want the network."""
-    cells = trees.board.shape[2]
+def select_leaves(
+    tables, trees, path, games, simulations, exploration, has_q, leaf_games, leaf_nodes, leaf_boards
+):
+    """A simulation down to a leaf in each tree with budget left; how many leaves there are.
+
+    Simulations that end on a full board need no network and are finished here.
+    """
     found = 0
     for g in range(games):
         while trees.visits[g, ROOT] < simulations:
-            path.tile[g] = path.root_tile[g]
             n = _select(tables, trees, path, g, exploration, has_q)
-            d = path.decision[g, path.length[g] - 1]
-            if trees.edges[g, d] == 1:
-                _back_up(trees, path, g, n, mode, beta)
+            if trees.edges[g, path.decision[g, path.length[g] - 1]] == 1:
+                _back_up(trees, path, g, n, has_q)
                 continue
             leaf_games[found] = g
             leaf_nodes[found] = n
@@ -280,20 +351,30 @@ def select_leaves(tables, trees, path, games, simulations, exploration, has_q, m
 
 
 @njit(cache=True, nogil=True)
-def grow(tables, trees, path, leaf_games, leaf_nodes, logits, value, q, has_q, mode, beta):
+def grow(tables, trees, path, leaf_games, leaf_nodes, logits, value, q, has_q):
+    """Expand the leaves that were selected and finish their simulations."""
     for i in range(leaf_games.shape[0]):
         g = leaf_games[i]
         _expand(tables, trees, g, leaf_nodes[i], logits[i], value[i], q[i], has_q)
-        _back_up(trees, path, g, leaf_nodes[i], mode, beta)
+        _back_up(trees, path, g, leaf_nodes[i], has_q)
 
 
 @njit(cache=True, nogil=True)
-def root_statistics(trees, games, visits, values):
-    visits[:] = 0
-    values[:] = -np.inf
-    for g in range(games):
+def root_results(trees, cells, visits, values):
+    """The choice at every root [G], and visits and values over the cells [G, C].
+
+    Of the edges that were looked at well, the one of the highest value: the values are exact over
+    the draws, so a count of visits tells less than they do.
+    """
+    for g in range(cells.shape[0]):
+        most = 0
+        for e in range(trees.edges[g, ROOT]):
+            most = max(most, trees.edge_visits[g, ROOT, e])
+        best = -np.inf
         for e in range(trees.edges[g, ROOT]):
             c = trees.cell[g, ROOT, e]
             visits[g, c] = trees.edge_visits[g, ROOT, e]
-            if visits[g, c] > 0:
-                values[g, c] = trees.edge_value[g, ROOT, e]
+            values[g, c] = trees.edge_value[g, ROOT, e]
+            if visits[g, c] >= LOOKED_AT * most and values[g, c] > best:
+                best = values[g, c]
+                cells[g] = c

@@ -29,16 +29,13 @@ class Trees(NamedTuple):
     chances: NDArray[np.int32]  # how many chance nodes there are
     decisions: NDArray[np.int32]  # how many decision nodes
     keys: NDArray[np.uint64]  # of the games
+    tile: NDArray[np.int32]  # drawn at the root
     low: NDArray[np.float32]  # least and largest advantage seen: edge value minus decision value
     high: NDArray[np.float32]
 
     # Per chance node [G, N, ...].
     board: NDArray[np.int8]  # [..., C]
     draws: NDArray[np.int32]  # how often a tile was drawn here
-    tiles_seen: NDArray[np.int32]
-    correction: NDArray[np.float32]
-    network_value: NDArray[np.float32]
-    parent: NDArray[np.int32]
     chance_value: NDArray[np.float32]  # points to come
     tile_value: NDArray[np.float32]  # [..., T] the same once this tile is drawn
     tile_decision: NDArray[np.int32]  # [..., T] decision node or NONE
@@ -46,6 +43,7 @@ class Trees(NamedTuple):
     q: NDArray[np.float32]  # [..., T, C] the network's points to come after each placement
 
     # Per decision node [G, N, ...].
+    parent: NDArray[np.int32]  # its chance node
     edges: NDArray[np.int8]  # how many edges
     visits: NDArray[np.int32]  # simulations that went through
     decision_value: NDArray[np.float32]  # points to come, the tile known
@@ -63,9 +61,6 @@ class Path(NamedTuple):
     length: NDArray[np.int32]  # [G]
     decision: NDArray[np.int32]  # [G, C]
     edge: NDArray[np.int32]  # [G, C]
-    tile: NDArray[np.int32]
-    root_tile: NDArray[np.int32]
-
 
 def new_trees(variant: Variant, games: int, nodes: int) -> tuple[Trees, Path]:
     """Room for `games` trees of `nodes` chance and decision nodes each."""
@@ -78,19 +73,17 @@ def new_trees(variant: Variant, games: int, nodes: int) -> tuple[Trees, Path]:
         chances=per_tree(np.int32),
         decisions=per_tree(np.int32),
         keys=per_tree(np.uint64),
+        tile=per_tree(np.int32),
         low=per_tree(np.float32),
         high=per_tree(np.float32),
         board=per_tree(np.int8, nodes, cells),
         draws=per_tree(np.int32, nodes),
-        tiles_seen=per_tree(np.int32, nodes),
-        correction=per_tree(np.float32, nodes),
-        network_value=per_tree(np.float32, nodes),
-        parent=per_tree(np.int32, nodes),
         chance_value=per_tree(np.float32, nodes),
         tile_value=per_tree(np.float32, nodes, tiles),
         tile_decision=per_tree(np.int32, nodes, tiles),
         logits=per_tree(np.float32, nodes, tiles, cells),
         q=per_tree(np.float32, nodes, tiles, cells),
+        parent=per_tree(np.int32, nodes),
         edges=per_tree(np.int8, nodes),
         visits=per_tree(np.int32, nodes),
         decision_value=per_tree(np.float32, nodes),
@@ -102,7 +95,7 @@ def new_trees(variant: Variant, games: int, nodes: int) -> tuple[Trees, Path]:
         child=per_tree(np.int32, nodes, cells),
     )  # type: ignore[arg-type]
     path = Path(
-        per_tree(np.int32), per_tree(np.int32, cells), per_tree(np.int32, cells), per_tree(np.int32), per_tree(np.int32)
+        per_tree(np.int32), per_tree(np.int32, cells), per_tree(np.int32, cells)
     )  # type: ignore[arg-type]
     return trees, path
 
@@ -110,4 +103,5 @@ def new_trees(variant: Variant, games: int, nodes: int) -> tuple[Trees, Path]:
 def bytes_per_node(variant: Variant) -> int:
     """Memory of one simulation: a chance node and a decision node with all its edges."""
     one, _ = new_trees(variant, 1, 1)
-    return sum(array.nbytes for array in one) - sum(array.nbytes for array in one[:5])
+    per_tree = one[: Trees._fields.index("board")]
+    return sum(array.nbytes for array in one) - sum(array.nbytes for array in per_tree)

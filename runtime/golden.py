@@ -1,0 +1,74 @@
+"""A few boards with what the network said of them in torch, small enough to travel in the model.
+
+Arrays are stored as JSON: their type and shape, and zlib of their little-endian bytes in base64.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import zlib
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from azx.runtime.errors import ModelError
+
+
+class Golden(NamedTuple):
+    """K boards and the outputs for them."""
+
+    boards: NDArray[np.int8]  # [K, C]
+    outputs: dict[str, NDArray[np.float32]]  # by the contract's names, [K, ...]
+
+
+def encode_golden(golden: Golden) -> dict[str, Any]:
+    """The golden set as it goes into `ModelCard.golden`."""
+    return {
+        "boards": _encode(golden.boards),
+        "outputs": {name: _encode(array) for name, array in golden.outputs.items()},
+    }
+
+
+def decode_golden(data: dict[str, Any]) -> Golden:
+    """The inverse of `encode_golden`; `ModelError` where it is missing or malformed."""
+    try:
+        boards = _decode(data["boards"])
+        outputs = {str(name): _decode(array) for name, array in data["outputs"].items()}
+        if boards.dtype != np.int8 or any(len(array) != len(boards) for array in outputs.values()):
+            raise ValueError("boards and outputs do not fit each other")
+    except (KeyError, TypeError, AttributeError, ValueError, binascii.Error, zlib.error) as error:
+        raise ModelError(
+            f"the model's golden set cannot be read ({type(error).__name__}: {error}); "
+            "export it again with this azx"
+        ) from error
+    return Golden(boards, outputs)
+
+
+def _encode(array: NDArray[Any]) -> dict[str, Any]:
+    little = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("<"))
+    return {
+        "dtype": array.dtype.name,
+        "shape": list(array.shape),
+        "zlib": base64.b64encode(zlib.compress(little.tobytes(), 9)).decode(),
+    }
+
+
+def _decode(data: dict[str, Any]) -> NDArray[Any]:
+    dtype = np.dtype(data["dtype"])
+    content = zlib.decompress(base64.b64decode(data["zlib"], validate=True))
+    stored = np.frombuffer(content, dtype=dtype.newbyteorder("<"))
+    return stored.reshape(data["shape"]).astype(dtype)
+
+
+def differences(expected: NDArray[Any], found: NDArray[Any]) -> NDArray[np.float64]:
+    """|found - expected| entry by entry; Inf where either is NaN, 0 where both are the same Inf.
+
+    Raises `ValueError` where the shapes differ.
+    """
+    if expected.shape != found.shape:
+        raise ValueError(f"shape {list(found.shape)}, expected {list(expected.shape)}")
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(found.astype(np.float64) - expected.astype(np.float64))
+    return np.where(found == expected, 0.0, np.where(np.isnan(apart), np.inf, apart))

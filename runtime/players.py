@@ -1,0 +1,161 @@
+"""Players, one interface: from boards, drawn tiles and the games' keys to cells.
+
+A player sees the board and the tile, never what will be drawn. Whatever randomness it has comes
+from the keys, so that a game is played the same way in any batch.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from numba import njit, uint64
+from numpy.typing import NDArray
+
+from azx.runtime.evaluator import Evaluator
+from azx.runtime.rules import EMPTY, placement_gain, placement_gains
+from azx.runtime.search import Search
+from azx.runtime.seeds import mix, uniform
+from azx.runtime.variant import Variant
+
+
+class Player(Protocol):
+    """Decides where to lay tiles."""
+
+    name: str
+    variant: Variant
+
+    def choose(
+        self, boards: NDArray[np.int8], tiles: NDArray[np.int8], keys: NDArray[np.uint64]
+    ) -> NDArray[np.int8]:
+        """int8 [G]: an empty cell for each of `tiles` [G] on `boards` [G, C], game by game."""
+        ...
+
+
+@njit(cache=True, nogil=True)
+def _random_cells(boards, keys, out):  # type: ignore[no-untyped-def]
+    for g in range(boards.shape[0]):
+        empty = 0
+        for c in range(boards.shape[1]):
+            empty += boards[g, c] < 0
+        wanted = int(uniform(mix(keys[g], uint64(empty)), 0) * empty)
+        for c in range(boards.shape[1]):
+            if boards[g, c] < 0:
+                if wanted == 0:
+                    out[g] = c
+                    break
+                wanted -= 1
+
+
+@njit(cache=True, nogil=True)
+def _greedy_cells(tables, boards, tiles, keys, out):  # type: ignore[no-untyped-def]
+    for g in range(boards.shape[0]):
+        empty = 0
+        for c in range(boards.shape[1]):
+            empty += boards[g, c] < 0
+        key = mix(keys[g], uint64(empty))
+        best = -1.0
+        for c in range(boards.shape[1]):
+            if boards[g, c] < 0:
+                # Gains are whole points: the fraction breaks ties at random.
+                score = placement_gain(tables, boards[g], tiles[g], c) + uniform(key, c)
+                if score > best:
+                    best = score
+                    out[g] = c
+
+
+class RandomPlayer:
+    """Any empty cell."""
+
+    name = "random"
+
+    def __init__(self, variant: Variant) -> None:
+        self.variant = variant
+
+    def choose(
+        self, boards: NDArray[np.int8], tiles: NDArray[np.int8], keys: NDArray[np.uint64]
+    ) -> NDArray[np.int8]:
+        """Uniform over the empty cells."""
+        out = np.empty(len(boards), dtype=np.int8)
+        _random_cells(boards, keys, out)
+        return out
+
+
+class GreedyPlayer:
+    """The most points at once, ties at random."""
+
+    name = "greedy"
+
+    def __init__(self, variant: Variant) -> None:
+        self.variant = variant
+
+    def choose(
+        self, boards: NDArray[np.int8], tiles: NDArray[np.int8], keys: NDArray[np.uint64]
+    ) -> NDArray[np.int8]:
+        """The cell of the largest gain."""
+        out = np.empty(len(boards), dtype=np.int8)
+        _greedy_cells(self.variant.tables, boards, tiles, keys, out)
+        return out
+
+
+class PolicyPlayer:
+    """The network's first thought: the largest policy logit, one forward a move."""
+
+    name = "policy"
+
+    def __init__(self, evaluator: Evaluator) -> None:
+        self.variant, self.evaluator = evaluator.variant, evaluator
+
+    def choose(
+        self, boards: NDArray[np.int8], tiles: NDArray[np.int8], keys: NDArray[np.uint64]
+    ) -> NDArray[np.int8]:
+        """The empty cell of the largest logit for the drawn tile."""
+        logits = self.evaluator.evaluate(boards).policy_logits[np.arange(len(boards)), tiles]
+        return np.where(boards == EMPTY, logits, -np.inf).argmax(axis=1).astype(np.int8)
+
+
+class OnePlyPlayer:
+    """Gain + value of the afterstate over all empty cells, a forward for each."""
+
+    name = "one-ply"
+
+    def __init__(self, evaluator: Evaluator) -> None:
+        self.variant, self.evaluator = evaluator.variant, evaluator
+
+    def choose(
+        self, boards: NDArray[np.int8], tiles: NDArray[np.int8], keys: NDArray[np.uint64]
+    ) -> NDArray[np.int8]:
+        """The cell of the largest gain + value."""
+        games, cells = np.nonzero(boards == EMPTY)
+        cells8 = cells.astype(np.int8)
+        before = boards[games]
+        after = before.copy()
+        after[np.arange(len(after)), cells] = tiles[games]
+        worth = np.full(boards.shape, -np.inf, dtype=np.float32)
+        gains = placement_gains(self.variant, before, tiles[games], cells8)
+        worth[games, cells] = gains + self.evaluator.evaluate(after).value
+        return worth.argmax(axis=1).astype(np.int8)
+
+
+class SearchPlayer:
+    """Tree search with a number of simulations for each move."""
+
+    def __init__(self, evaluator: Evaluator, simulations: int) -> None:
+        self.variant, self.evaluator, self.simulations = evaluator.variant, evaluator, simulations
+        self.name = f"mcts:{simulations}"
+        self._search = Search(evaluator, 1, simulations)
+
+    def choose(
+        self, boards: NDArray[np.int8], tiles: NDArray[np.int8], keys: NDArray[np.uint64]
+    ) -> NDArray[np.int8]:
+        """The search's choice; the trees grow with the largest number of games seen."""
+        if len(boards) > len(self._search.trees.keys):
+            self._search = Search(self.evaluator, len(boards), self.simulations)
+        return self._search.run(boards, tiles, keys).cells
+
+
+def network_player(evaluator: Evaluator, simulations: int, one_ply: bool = False) -> Player:
+    """The player for a number of simulations; 0 is the policy alone, or one ply."""
+    if simulations:
+        return SearchPlayer(evaluator, simulations)
+    return OnePlyPlayer(evaluator) if one_ply else PolicyPlayer(evaluator)

@@ -1,0 +1,150 @@
+"""Checkpoints: safetensors and a readable JSON, written so that a kill at any moment loses nothing.
+
+    RUN/last.json                  what is needed to go on; names its weights
+    RUN/last-000120.safetensors    network, average, optimiser and replay after round 120
+    RUN/best.json, best-....safetensors    the averaged weights that scored best
+
+The tensors are written first, under a new name; renaming the JSON onto the old one is the moment
+the checkpoint exists. Only then are the older tensors removed.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+from torch import nn
+
+from azx.runtime.errors import AzxError, RunError
+from azx.runtime.files import read_bytes, write_bytes, write_json
+from azx.runtime.variant import variant_named
+from azx.trainer.config import TrainConfig, config_from_dict
+from azx.trainer.learner import Learner
+from azx.trainer.network import PolicyValueNetwork
+from azx.trainer.samples import Replay
+
+Tensors = dict[str, NDArray[Any]]
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint as read: its config, what was known then, and its tensors by name."""
+
+    path: Path
+    config: TrainConfig
+    info: dict[str, Any]
+    tensors: Tensors
+
+
+@dataclass(frozen=True)
+class LoadedNetwork:
+    """A trained network (the averaged weights, in eval mode) and where it comes from."""
+
+    network: PolicyValueNetwork
+    config: TrainConfig
+    info: dict[str, Any]
+
+
+def _numbers(module: nn.Module, prefix: str) -> Tensors:
+    return {f"{prefix}.{k}": v.detach().cpu().numpy() for k, v in module.state_dict().items()}
+
+
+def _part(tensors: Tensors, prefix: str) -> Tensors:
+    start = prefix + "."
+    return {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
+
+
+def _write(run: Path, kind: str, config: TrainConfig, info: dict[str, Any], tensors: Tensors) -> None:
+    weights = run / f"{kind}-{info['round']:06d}.safetensors"
+    write_bytes(weights, save({k: np.ascontiguousarray(v) for k, v in tensors.items()}))
+    write_json(
+        run / f"{kind}.json",
+        {"format": FORMAT, "weights": weights.name, "info": info, "config": config.to_json()},
+    )
+    for old in run.glob(f"{kind}-*.safetensors"):
+        if old != weights:
+            old.unlink()
+
+
+def save_last(
+    run: Path, config: TrainConfig, info: dict[str, Any], learner: Learner, replay: Replay
+) -> None:
+    """Write all that an unbroken run would have in memory."""
+    optimizer = {
+        f"optimizer.{index}.{name}": value.detach().cpu().numpy()
+        for index, state in learner.optimizer.state_dict()["state"].items()
+        for name, value in state.items()
+    }
+    remembered = {f"replay.{name}": array for name, array in replay.to_arrays().items()}
+    tensors = {
+        **_numbers(learner.network, "network"),
+        **_numbers(learner.average, "average"),
+        **optimizer,
+        **remembered,
+    }
+    _write(run, "last", config, info, tensors)
+
+
+def save_best(run: Path, config: TrainConfig, info: dict[str, Any], network: nn.Module) -> None:
+    """Write the averaged weights alone."""
+    _write(run, "best", config, info, _numbers(network, "average"))
+
+
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Read `RUN/last.json` or `RUN/best.json`; `RunError` says what is missing or broken."""
+    try:
+        data = json.loads(read_bytes(path, RunError))
+        if data["format"] != FORMAT:
+            raise RunError(f"{path} has checkpoint format {data['format']}, expected {FORMAT}")
+        config = config_from_dict(data["config"], str(path))
+        weights = path.parent / data["weights"]
+        tensors = load(read_bytes(weights, RunError))
+        return Checkpoint(path, config, data["info"], tensors)
+    except RunError:
+        raise
+    except (ValueError, KeyError, TypeError, SafetensorError, AzxError) as error:
+        raise RunError(f"{path} is not a readable checkpoint: {error}") from error
+
+
+def restore(checkpoint: Checkpoint, learner: Learner, replay: Replay) -> None:
+    """Put `learner` and `replay` back to where `checkpoint` left them."""
+    tensors = checkpoint.tensors
+    _load(checkpoint.path, learner.network, _part(tensors, "network"))
+    _load(checkpoint.path, learner.average, _part(tensors, "average"))
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for name, value in _part(tensors, "optimizer").items():
+        index, _, field = name.partition(".")
+        state.setdefault(int(index), {})[field] = torch.from_numpy(value.copy())
+    groups = learner.optimizer.state_dict()["param_groups"]
+    learner.optimizer.load_state_dict({"state": state, "param_groups": groups})
+    replay.from_arrays(_part(tensors, "replay"))
+
+
+def _load(path: Path, module: nn.Module, tensors: Tensors) -> None:
+    try:
+        module.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in tensors.items()})
+    except RuntimeError as error:
+        raise RunError(f"{path}: its weights do not fit the network of its config: {error}") from error
+
+
+def load_network(path: Path) -> LoadedNetwork:
+    """The network of a run (its best weights, else the last) or of one checkpoint's JSON."""
+    path = Path(path)
+    if path.is_dir():
+        found = [path / name for name in ("best.json", "last.json") if (path / name).exists()]
+        if not found:
+            raise RunError(f"{path} holds no checkpoint: expected best.json or last.json in it")
+        path = found[0]
+    checkpoint = read_checkpoint(path)
+    network = PolicyValueNetwork(variant_named(checkpoint.config.variant), checkpoint.config.network)
+    _load(path, network, _part(checkpoint.tensors, "average"))
+    return LoadedNetwork(network.eval(), checkpoint.config, checkpoint.info)

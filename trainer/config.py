@@ -1,0 +1,204 @@
+"""Everything that a training run can be told, checked at one place.
+
+A preset is a TOML file in `configs/` whose tables and keys are these classes and fields; a run
+keeps the whole of it in its `config.json`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, TypeVar
+
+import azx.runtime
+from azx.runtime.errors import UsageError
+from azx.runtime.variant import variant_named
+from azx.trainer.network import NetworkConfig
+
+CONFIGS = Path(azx.runtime.__file__).resolve().parents[1] / "configs"
+
+
+@dataclass(frozen=True)
+class SelfPlayConfig:
+    """How games for learning are made."""
+
+    games_per_round: int = 1024
+    simulations: int = 0  # 0: the one-ply expectation of a single forward instead of a tree
+    explore: float = 0.3  # share of placements made at random in the beginning
+    explore_end: float = 0.03  # ... and from `explore_until` on
+    explore_until: float = 0.33  # share of the run
+    noise: float = 5.0  # points of Gumbel noise on the other placements, without a tree
+    noise_end: float = 5.0
+
+
+@dataclass(frozen=True)
+class LearningConfig:
+    """How the network learns from them."""
+
+    rate: float = 1e-3  # falls to 0 along a half cosine
+    batch_size: int = 512
+    passes: float = 3.0  # how often a position is learnt from
+    replay_rounds: int = 4  # positions older than this are forgotten
+    weight_decay: float = 0.01
+    clip: float = 1.0  # largest norm of the gradient
+    lambda_start: float = 0.9  # of the lambda-returns, falling to 0 ...
+    lambda_until: float = 0.2  # ... at this share of the run
+    average_rate: float = 0.02  # of the averaged weights that play, are evaluated and exported
+    policy_weight: float = 0.05  # of the cross-entropy, beside the squared error in units of POINTS
+    temperature: float = 2.0  # points; the policy learns softmax((gain + q) / temperature)
+    precision: str = "auto"  # float32, bfloat16, or the faster of them on this processor
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """How strength is followed, on orders that are never trained on."""
+
+    every: int = 10  # rounds
+    games: int = 500
+    patience: int = 5  # evaluations that must bring something, or the run stops
+    least_gain: float = 0.0  # points; see `azx.trainer.stopping`
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A whole run."""
+
+    variant: str = "standard"
+    seed: int = 0
+    rounds: int = 100
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    selfplay: SelfPlayConfig = field(default_factory=SelfPlayConfig)
+    learning: LearningConfig = field(default_factory=LearningConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+
+    def __post_init__(self) -> None:
+        variant_named(self.variant)
+        s, n, e = self.selfplay, self.learning, self.evaluation
+        at_least_one = {
+            "rounds": self.rounds,
+            "selfplay.games_per_round": s.games_per_round,
+            "learning.batch_size": n.batch_size,
+            "learning.replay_rounds": n.replay_rounds,
+            "evaluation.every": e.every,
+            "evaluation.games": e.games,
+            "evaluation.patience": e.patience,
+        }
+        shares = {
+            "selfplay.explore": s.explore,
+            "selfplay.explore_end": s.explore_end,
+            "selfplay.explore_until": s.explore_until,
+            "learning.lambda_start": n.lambda_start,
+            "learning.lambda_until": n.lambda_until,
+            "learning.average_rate": n.average_rate,
+        }
+        positive = {
+            "learning.rate": n.rate,
+            "learning.passes": n.passes,
+            "learning.clip": n.clip,
+            "learning.temperature": n.temperature,
+        }
+        not_negative = {
+            "seed": self.seed,
+            "selfplay.simulations": s.simulations,
+            "selfplay.noise": s.noise,
+            "selfplay.noise_end": s.noise_end,
+            "learning.weight_decay": n.weight_decay,
+            "learning.policy_weight": n.policy_weight,
+        }
+        for values, holds, what in (
+            (at_least_one, lambda v: v >= 1, "at least 1"),
+            (shares, lambda v: 0 <= v <= 1, "between 0 and 1"),
+            (positive, lambda v: v > 0, "above 0"),
+            (not_negative, lambda v: v >= 0, "0 or more"),
+        ):
+            for name, value in values.items():
+                if not holds(value):
+                    raise UsageError(f"{name} must be {what}, found {value}")
+        if n.precision not in ("auto", "float32", "bfloat16"):
+            raise UsageError(
+                f"learning.precision is auto, float32 or bfloat16, found {n.precision!r}"
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """The inverse of `config_from_dict`."""
+        return dataclasses.asdict(self)
+
+
+Config = TypeVar("Config")
+
+
+def config_from_dict(data: dict[str, Any], where: str) -> TrainConfig:
+    """Check names and types; `UsageError` names the field, what was found and what is known."""
+    return _build(TrainConfig, data, where, "")
+
+
+def _build(kind: type[Config], data: object, where: str, prefix: str) -> Config:
+    if not isinstance(data, dict):
+        raise UsageError(f"{where}: {prefix.rstrip('.')} must be a table, found {data!r}")
+    hints = typing.get_type_hints(kind)
+    unknown = sorted(set(data) - set(hints))
+    if unknown:
+        raise UsageError(
+            f"{where}: unknown field {prefix}{unknown[0]}; known are "
+            + ", ".join(f"{prefix}{name}" for name in hints)
+        )
+    values = {}
+    for name, value in data.items():
+        hint = hints[name]
+        if dataclasses.is_dataclass(hint):
+            values[name] = _build(hint, value, where, f"{prefix}{name}.")  # type: ignore[arg-type]
+        else:
+            values[name] = _typed(hint, value, where, prefix + name)
+    return kind(**values)
+
+
+def _typed(hint: object, value: object, where: str, name: str) -> object:
+    allowed = typing.get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    if value is None and NoneType in allowed:
+        return None
+    for kind in allowed:
+        if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+            return float(value)
+        if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):  # type: ignore[arg-type]
+            return value
+    names = " or ".join(getattr(kind, "__name__", str(kind)) for kind in allowed)
+    raise UsageError(f"{where}: {name} must be {names}, found {value!r}")
+
+
+def presets() -> list[str]:
+    """The names of the presets that come with azx."""
+    return sorted(path.stem for path in CONFIGS.glob("*.toml"))
+
+
+def load_config(preset: str, overrides: list[str]) -> TrainConfig:
+    """A preset by name or path, with `table.field=value` overrides (values as in TOML)."""
+    path = Path(preset) if preset.endswith(".toml") else CONFIGS / f"{preset}.toml"
+    try:
+        data = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        raise UsageError(f"no preset {preset!r}; there are: {', '.join(presets())}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise UsageError(f"{path} is not readable TOML: {error}") from error
+    for override in overrides:
+        _override(data, override)
+    return config_from_dict(data, "with the overrides" if overrides else str(path))
+
+
+def _override(data: dict[str, Any], override: str) -> None:
+    name, equals, text = override.partition("=")
+    if not equals or not name.strip():
+        raise UsageError(f"an override is FIELD=VALUE, found {override!r}")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text.strip()
+    *tables, leaf = name.strip().split(".")
+    for table in tables:
+        data = data.setdefault(table, {})
+        if not isinstance(data, dict):
+            raise UsageError(f"{name}: {table} is not a table")
+    data[leaf] = value

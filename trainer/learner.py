@@ -1,0 +1,125 @@
+"""One step after another: the losses, the optimiser, and the averaged weights."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import log_softmax, mse_loss
+
+from azx.runtime.contract import MASKED_LOGIT
+from azx.runtime.rules import tiles_left
+from azx.trainer.config import LearningConfig
+from azx.trainer.network import POINTS, Outputs, PolicyValueNetwork
+from azx.trainer.samples import Samples
+
+
+class Losses(NamedTuple):
+    """Of one batch. Squared errors are in points²; the policy's are in nats, per tile."""
+
+    q: Tensor  # mean squared error of q at the placement made
+    floor: Tensor  # the part of it that is the draws' luck
+    policy: Tensor  # cross-entropy to the improved policy
+    entropy: Tensor  # of the improved policy: the floor under its cross-entropy
+    departure: Tensor  # KL of the network's policy from the uniform one over the empty cells
+
+    def total(self, policy_weight: float) -> Tensor:
+        """What is minimised."""
+        return self.q / POINTS**2 + policy_weight * self.policy
+
+
+def losses(network: PolicyValueNetwork, outputs: Outputs, batch: Samples, temperature: float) -> Losses:
+    """The losses of `outputs` for `batch`, on the outputs' device.
+
+    Where the batch has a policy of its own, it is the target for the tile that was drawn. Otherwise
+    the network's own q is, softmax((gain + q) / temperature), for every tile that may come.
+    """
+    device = outputs.q.device
+    rows = torch.arange(len(batch), device=device)
+    tiles = torch.from_numpy(batch.tiles).long().to(device)
+    cells = torch.from_numpy(batch.cells).long().to(device)
+    after = torch.from_numpy(batch.after).to(device)
+    error = mse_loss(outputs.q[rows, tiles, cells], after)
+    log_policy = log_softmax(outputs.policy_logits, dim=2)
+    filled = torch.from_numpy(batch.boards >= 0).to(device)
+    if batch.policy is not None:
+        log_policy = log_policy[rows, tiles].unsqueeze(1)
+        target = torch.from_numpy(batch.policy).to(device).unsqueeze(1)
+        weight = torch.full((len(batch), 1), 1.0 / len(batch), device=device)
+    else:
+        gains = network.encoding(torch.from_numpy(batch.boards).to(device)).gains.float()
+        worth = (gains + outputs.q.detach()) / temperature
+        target = worth.masked_fill(filled.unsqueeze(1), MASKED_LOGIT).softmax(dim=2)
+        left = torch.from_numpy(tiles_left(network.variant, batch.boards)).to(device)
+        weight = left / left.sum()
+    empty = (~filled).sum(dim=1, keepdim=True)
+    entropy = -(log_policy.exp() * log_policy).sum(dim=2)
+    return Losses(
+        q=error,
+        floor=torch.from_numpy(batch.floor).mean(),
+        policy=(-(target * log_policy).sum(dim=2) * weight).sum(),
+        entropy=(-torch.special.xlogy(target, target).sum(dim=2) * weight).sum(),
+        departure=((empty.float().log() - entropy) * weight).sum().detach(),
+    )
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What the watchdog looks at after a step."""
+
+    losses: Losses
+    gradient_norm: float
+
+
+class Learner:
+    """A network in training, its optimiser, and the running average of its weights.
+
+    The average plays, is evaluated and is exported: it is steadier than the weights themselves.
+    """
+
+    def __init__(
+        self, network: PolicyValueNetwork, config: LearningConfig, precision: torch.dtype
+    ) -> None:
+        self.network, self.config, self.precision = network, config, precision
+        self.average = copy.deepcopy(network).requires_grad_(False)
+        self.optimizer = torch.optim.AdamW(
+            network.parameters(), lr=config.rate, weight_decay=config.weight_decay, fused=True
+        )
+
+    def set_rate(self, progress: float) -> None:
+        """The learning rate at `progress`, from 0 to 1 over the run: half a cosine."""
+        rate = self.config.rate * 0.5 * (1.0 + math.cos(math.pi * progress))
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+
+    def step(self, batch: Samples) -> StepReport:
+        """One optimiser step on `batch`."""
+        device = next(self.network.parameters()).device
+        boards = torch.from_numpy(batch.boards).to(device)
+        enabled = self.precision == torch.bfloat16
+        with torch.autocast(device.type, torch.bfloat16, enabled=enabled):
+            outputs = self.network(boards)
+        found = losses(self.network, outputs, batch, self.config.temperature)
+        self.optimizer.zero_grad(set_to_none=True)
+        found.total(self.config.policy_weight).backward()  # type: ignore[no-untyped-call]
+        norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
+        self.optimizer.step()
+        with torch.no_grad():
+            torch._foreach_lerp_(
+                list(self.average.parameters()),
+                list(self.network.parameters()),
+                self.config.average_rate,
+            )
+        return StepReport(Losses(*(part.detach() for part in found)), float(norm))
+
+
+def choose_precision(name: str) -> torch.dtype:
+    """The dtype of matrix products; `auto` is bfloat16 where the processor multiplies in it."""
+    if name == "auto":
+        fast = torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported()
+        return torch.bfloat16 if fast else torch.float32
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]

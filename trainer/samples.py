@@ -1,0 +1,116 @@
+"""What is learnt from: positions with their placement and the points that came after.
+
+Letters: M samples   T tiles   C cells
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from azx.runtime.rules import half_turn
+from azx.trainer.selfplay import Round
+
+
+@dataclass(frozen=True)
+class Samples:
+    """M decisions."""
+
+    boards: NDArray[np.int8]  # [M, C] before the placement
+    tiles: NDArray[np.int8]  # [M] drawn
+    cells: NDArray[np.int8]  # [M] where it was laid
+    after: NDArray[np.float32]  # [M] points to come after the placement: the target of q
+    floor: NDArray[np.float32]  # [M] variance of `after` that is the draws' luck, points²
+    #: [M, C] where a better player would lay the tile; None: the network's own q decides, for all
+    #: next tiles at once.
+    policy: NDArray[np.float32] | None
+
+    def __len__(self) -> int:
+        return len(self.boards)
+
+    def take(self, rows: NDArray[np.int64], turned: NDArray[np.bool_]) -> Samples:
+        """The samples of these rows, those marked `turned` by the half turn."""
+        last = self.boards.shape[1] - 1
+        boards, cells = self.boards[rows], self.cells[rows]
+        policy = None
+        if self.policy is not None:
+            policy = self.policy[rows]
+            policy = np.where(turned[:, None], policy[:, ::-1], policy)
+        return Samples(
+            np.where(turned[:, None], half_turn(boards), boards),
+            self.tiles[rows],
+            np.where(turned, last - cells, cells).astype(np.int8),
+            self.after[rows],
+            self.floor[rows],
+            policy,
+        )
+
+
+def lambda_returns(
+    played: Round, lam: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Points to come from each afterstate [G, C + 1], bootstrapped, and their luck's variance.
+
+    G(k) = (1 - lam) V(k) + lam (gain(k) + G(k + 1))  (Sutton 1988), with lam = 0 where placement k
+    was made at random: its points say nothing of how well the player would have done. With right
+    values the draws alone make G vary, independently from turn to turn, so the variance is
+    F(k) = lam² (luck(k) + F(k + 1)): the floor under any squared error.
+    """
+    gains = played.games.gains()
+    returns, floor = np.zeros_like(played.values), np.zeros_like(played.values)
+    for k in range(gains.shape[1] - 1, -1, -1):
+        share = np.where(played.explored[:, k], 0.0, lam).astype(np.float32)
+        returns[:, k] = (1 - share) * played.values[:, k] + share * (gains[:, k] + returns[:, k + 1])
+        floor[:, k] = share**2 * (played.luck[:, k] + floor[:, k + 1])
+    return returns, floor
+
+
+def samples_of(played: Round, lam: float) -> Samples:
+    """Every decision of a round of games."""
+    games, cells = played.games.orders.shape
+    returns, floor = lambda_returns(played, lam)
+    policy = played.policy
+    return Samples(
+        played.games.boards()[:, :-1].reshape(-1, cells),
+        played.games.orders.ravel(),
+        played.games.cells.ravel(),
+        returns[:, 1:].ravel(),
+        floor[:, 1:].ravel(),
+        None if policy is None else policy.reshape(games * cells, cells),
+    )
+
+
+class Replay:
+    """The samples of the last rounds; older ones carry targets that have been overtaken."""
+
+    def __init__(self, rounds: int) -> None:
+        self.rounds = rounds
+        self._kept: list[Samples] = []
+
+    def add(self, samples: Samples) -> None:
+        """Remember a round, forgetting the oldest."""
+        self._kept = [*self._kept, samples][-self.rounds :]
+
+    def all(self) -> Samples:
+        """All that is remembered, oldest first."""
+        parts = [[getattr(kept, f.name) for kept in self._kept] for f in fields(Samples)]
+        return Samples(*(None if column[0] is None else np.concatenate(column) for column in parts))  # type: ignore[arg-type]
+
+    def to_arrays(self) -> dict[str, NDArray[np.generic]]:
+        """For a checkpoint: every array, named by round and field."""
+        return {
+            f"{age}.{f.name}": getattr(kept, f.name)
+            for age, kept in enumerate(self._kept)
+            for f in fields(Samples)
+            if getattr(kept, f.name) is not None
+        }
+
+    def from_arrays(self, arrays: dict[str, NDArray[np.generic]]) -> None:
+        """The inverse of `to_arrays`."""
+        ages = sorted({int(name.partition(".")[0]) for name in arrays})
+        self._kept = [
+            Samples(**{f.name: arrays.get(f"{age}.{f.name}") for f in fields(Samples)})  # type: ignore[arg-type]
+            for age in ages
+        ]

@@ -1,0 +1,76 @@
+"""Where rounds of games come from: the network's own play, or a record of somebody's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+
+from azx.runtime.errors import UsageError
+from azx.runtime.evaluator import Evaluator
+from azx.runtime.records import Games
+from azx.runtime.seeds import game_keys
+from azx.trainer.config import TrainConfig
+from azx.trainer.samples import Samples, samples_of
+from azx.trainer.schedule import exploration, lambda_at
+from azx.trainer.selfplay import Round, judge, play_round
+
+Progress = Callable[[int, int], None]
+
+
+class Source(Protocol):
+    """Gives the samples of a round, which depend on the config, the round and the network alone."""
+
+    def samples(self, index: int, progress: Progress | None) -> tuple[Samples, Games]:
+        """Round `index`, from 0: what to learn from it, and its games."""
+        ...
+
+
+class SelfPlay:
+    """The network plays itself, exploring less as the run goes on."""
+
+    def __init__(self, config: TrainConfig, evaluator: Evaluator) -> None:
+        self.config, self.evaluator = config, evaluator
+
+    def samples(self, index: int, progress: Progress | None) -> tuple[Samples, Games]:
+        """New games, with keys that no other round has."""
+        settings = self.config.selfplay
+        share = index / self.config.rounds
+        count = settings.games_per_round
+        keys = game_keys(self.config.seed, count, first=index * count)
+        played = play_round(
+            self.evaluator, keys, exploration(settings, share), settings.simulations, progress
+        )
+        return samples_of(played, lambda_at(self.config.learning, share)), played.games
+
+
+class Recorded:
+    """The same games every round: their moves are the policy's target, their points q's."""
+
+    def __init__(self, games: Games, evaluator: Evaluator) -> None:
+        if games.variant != evaluator.variant:
+            raise UsageError(
+                f"the recorded games are of {games.variant.name}, the run is for "
+                f"{evaluator.variant.name}"
+            )
+        self.games, self.evaluator = games, evaluator
+
+    def samples(self, index: int, progress: Progress | None) -> tuple[Samples, Games]:
+        """Returns without bootstrapping; the luck in them as the network now sees it."""
+        games = self.games
+        values, luck = judge(self.evaluator, games)
+        policy = games.policy
+        if policy is None:
+            policy = np.eye(games.variant.cells, dtype=np.float16)[games.cells]
+        explored = np.zeros(games.cells.shape, dtype=np.bool_)
+        played = Round(games, values, luck, explored, policy.astype(np.float32))
+        return samples_of(played, lam=1.0), games
+
+
+def split(games: Games, held_out: float = 0.1) -> tuple[Games, Games]:
+    """The games to learn from, and the last share of them to check against."""
+    cut = len(games) - max(1, round(len(games) * held_out))
+    if cut < 1:
+        raise UsageError(f"{len(games)} recorded game is too few to learn from and check against")
+    return games.part(slice(0, cut)), games.part(slice(cut, None))

@@ -1,0 +1,268 @@
+"""The training loop: a round of games, steps on what is remembered, now and then a measurement."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from azx.runtime.errors import RunError, UsageError
+from azx.runtime.files import write_json
+from azx.runtime.records import Games
+from azx.runtime.stats import estimate
+from azx.runtime.variant import variant_named
+from azx.trainer.checkpoint import read_checkpoint, restore, save_best, save_last
+from azx.trainer.config import TrainConfig
+from azx.trainer.evaluation import Strength, measure
+from azx.trainer.initialise import initialise
+from azx.trainer.journal import Journal
+from azx.trainer.learner import Learner, Losses, choose_precision, losses
+from azx.trainer.network import PolicyValueNetwork
+from azx.trainer.preflight import Preflight, preflight
+from azx.trainer.samples import Replay
+from azx.trainer.sources import Recorded, SelfPlay, Source, split
+from azx.trainer.stopping import standing_still
+from azx.trainer.torch_evaluator import TorchEvaluator
+from azx.trainer.watchdog import Watchdog
+
+#: Seconds between checkpoints: what a kill costs at most, beside the round it interrupts.
+SAVE_EVERY = 30.0
+
+
+class Reporter(Protocol):
+    """Whoever shows how the run goes."""
+
+    def passed(self, found: Preflight) -> None:
+        """The network is alive and learning begins."""
+
+    def step(self, what: str, done: int, of: int) -> None:
+        """`what` is under way: `done` of `of`."""
+
+    def round(self, metrics: dict[str, Any], config: TrainConfig) -> None:
+        """A round is over; its metrics, those of an evaluation among them where there was one."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended: `reason` is 'finished', 'stopped' (by hand) or 'standing still'."""
+
+    reason: str
+    rounds: int
+    best_round: int
+    best_score: float
+
+
+class Training:
+    """A run in progress: all that a checkpoint holds, and the loop around it."""
+
+    def __init__(self, config: TrainConfig, run: Path, games: Games | None) -> None:
+        """Make the network from the config's seed; `games` are recorded ones to learn from."""
+        self.config, self.run = config, run
+        variant = variant_named(config.variant)
+        network = PolicyValueNetwork(variant, config.network)
+        initialise(network, config.seed, network.heads)
+        precision = choose_precision(config.learning.precision)
+        self.learner = Learner(network, config.learning, precision)
+        self.replay = Replay(config.learning.replay_rounds)
+        evaluator = TorchEvaluator(self.learner.average, precision)
+        self.source: Source
+        self.held_out: Games | None = None
+        if games is None:
+            self.source = SelfPlay(config, evaluator)
+        else:
+            learnt_from, self.held_out = split(games)
+            self.source = Recorded(learnt_from, evaluator)
+        self.round = 0
+        self.games_seen = 0
+        self.seconds = 0.0
+        self.history: list[NDArray[np.int32]] = []  # one-ply scores of each evaluation
+        self.best_round, self.best_score = 0, -1.0
+
+    def resume(self) -> None:
+        """Go back to the run's last checkpoint; `RunError` where it is of another config."""
+        checkpoint = read_checkpoint(self.run / "last.json")
+        if checkpoint.config != self.config:
+            raise RunError(f"{self.run} was made with another config: resume it without overrides")
+        restore(checkpoint, self.learner, self.replay)
+        info = checkpoint.info
+        self.round, self.games_seen, self.seconds = info["round"], info["games"], info["seconds"]
+        self.best_round, self.best_score = info["best_round"], info["best_score"]
+        self.history = [np.array(scores, dtype=np.int32) for scores in info["history"]]
+
+    def info(self) -> dict[str, Any]:
+        """Where the run stands."""
+        return {
+            "round": self.round,
+            "games": self.games_seen,
+            "seconds": round(self.seconds, 1),
+            "best_round": self.best_round,
+            "best_score": self.best_score,
+        }
+
+    def save(self) -> None:
+        """Write the checkpoint to resume from."""
+        info = {**self.info(), "history": [scores.tolist() for scores in self.history]}
+        save_last(self.run, self.config, info, self.learner, self.replay)
+
+    def play_and_learn(self, watchdog: Watchdog, reporter: Reporter) -> dict[str, Any]:
+        """One round; returns its metrics."""
+        config = self.config
+        began = time.perf_counter()
+        samples, games = self.source.samples(
+            self.round, lambda done, of: reporter.step("playing", done, of)
+        )
+        self.replay.add(samples)
+        self.games_seen += len(games)
+        played = time.perf_counter()
+        remembered = self.replay.all()
+        size = min(config.learning.batch_size, len(remembered))
+        steps = max(1, round(len(samples) * config.learning.passes / size))
+        rng = np.random.default_rng((config.seed, 1, self.round))
+        reports = []
+        for index, rows in enumerate(_batches(len(remembered), steps, size, rng)):
+            self.learner.set_rate((self.round + index / steps) / config.rounds)
+            report = self.learner.step(remembered.take(rows, rng.random(size) < 0.5))
+            watchdog.watch(report)
+            reports.append(report)
+            reporter.step("learning", index + 1, steps)
+        self.round += 1
+        took = time.perf_counter() - began
+        self.seconds += took
+        return {
+            "round": self.round,
+            "games": self.games_seen,
+            "seconds": round(self.seconds, 2),
+            "score": float(games.scores().mean()),
+            **_mean_losses([report.losses for report in reports]),
+            "gradient_norm": float(np.mean([report.gradient_norm for report in reports])),
+            "seconds_playing": round(played - began, 3),
+            "seconds_learning": round(took - (played - began), 3),
+        }
+
+    def evaluate(self, reporter: Reporter) -> dict[str, Any]:
+        """Measure the averaged weights, keep them if they are the best; returns the metrics."""
+        settings = self.config.evaluation
+        evaluator = TorchEvaluator(self.learner.average)
+        done = 0
+
+        def count(games: int) -> None:
+            nonlocal done
+            done += games
+            reporter.step("evaluating", done, 2 * settings.games)
+
+        found: Strength = measure(evaluator, settings.games, count)
+        self.history.append(found.one_ply)
+        policy, one_ply = estimate(found.policy), estimate(found.one_ply)
+        metrics = {
+            "policy": policy.mean,
+            "policy_ci": policy.half_width,
+            "one_ply": one_ply.mean,
+            "one_ply_ci": one_ply.half_width,
+            "explained": [round(float(share), 4) for share in found.explained],
+            "bias": [round(float(points), 2) for points in found.bias],
+        }
+        if self.held_out is not None:
+            metrics |= self._held_out_losses(self.held_out)
+        if one_ply.mean > self.best_score:
+            self.best_round, self.best_score = self.round, one_ply.mean
+            info = {**self.info(), **metrics, "evaluated_games": settings.games}
+            save_best(self.run, self.config, info, self.learner.average)
+        return metrics
+
+    def _held_out_losses(self, games: Games) -> dict[str, float]:
+        """The losses on games that are not learnt from."""
+        network = self.learner.average
+        samples, _ = Recorded(games, TorchEvaluator(network)).samples(self.round, None)
+        with torch.inference_mode():
+            outputs = network(torch.from_numpy(samples.boards))
+            found = losses(network, outputs, samples, self.config.learning.temperature)
+        return {f"held_out_{name}": value for name, value in _mean_losses([found]).items()}
+
+
+def _mean_losses(found: list[Losses]) -> dict[str, float]:
+    """Means by name; the values' errors in points², the policy's in nats."""
+    q, floor, policy, entropy, departure = (
+        float(np.mean([float(part) for part in column])) for column in zip(*found, strict=True)
+    )
+    return {
+        "value_loss": q,
+        "value_floor": floor,
+        "policy_loss": policy,
+        "policy_floor": entropy,
+        "departure": departure,
+    }
+
+
+def _batches(
+    count: int, steps: int, size: int, rng: np.random.Generator
+) -> Iterator[NDArray[np.int64]]:
+    """`steps` batches of `size` rows, none twice before all `count` have come."""
+    order = rng.permutation(count)
+    at = 0
+    for _ in range(steps):
+        if at + size > count:
+            order, at = rng.permutation(count), 0
+        yield order[at : at + size]
+        at += size
+
+
+def train(
+    config: TrainConfig,
+    run: Path,
+    reporter: Reporter,
+    games: Games | None = None,
+    resume: bool = False,
+    stop: Callable[[], bool] = lambda: False,
+) -> Outcome:
+    """Train in the folder `run` until the rounds are done, it stands still, or `stop()` is true.
+
+    `stop` is asked after every round; the run is then saved and `resume` goes on to the result of
+    an unbroken run. Raises `CheckFailed` where the network is not alive or the watchdog stops it.
+    """
+    if not resume and (run / "last.json").exists():
+        raise UsageError(f"{run} holds a run already: --resume goes on with it, or take another")
+    training = Training(config, run, games)
+    if resume:
+        training.resume()
+    else:
+        run.mkdir(parents=True, exist_ok=True)
+        write_json(run / "config.json", config.to_json())
+        reporter.passed(preflight(training.learner.network, config.seed))
+    journal = Journal(run, training.round)
+    try:
+        return _loop(training, journal, reporter, stop)
+    finally:
+        journal.close()
+
+
+def _loop(
+    training: Training, journal: Journal, reporter: Reporter, stop: Callable[[], bool]
+) -> Outcome:
+    config = training.config
+    watchdog = Watchdog(training.learner.network)
+    saved = time.monotonic()
+    reason = "finished"
+    while training.round < config.rounds:
+        metrics = training.play_and_learn(watchdog, reporter)
+        last = training.round == config.rounds
+        gain = None
+        if last or training.round % config.evaluation.every == 0:
+            metrics |= training.evaluate(reporter)
+            gain = standing_still(training.history, config.evaluation)
+            journal.weights(training.learner.network, training.round)
+        journal.write(metrics)
+        reporter.round(metrics, config)
+        interrupted = stop()
+        if last or interrupted or gain or time.monotonic() - saved > SAVE_EVERY:
+            training.save()
+            saved = time.monotonic()
+        if gain or interrupted:
+            reason = "stopped" if interrupted else "standing still"
+            break
+    return Outcome(reason, training.round, training.best_round, training.best_score)
