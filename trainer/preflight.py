@@ -79,7 +79,7 @@ def learn_one_batch(
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
-    return float(loss), _best_constant(tiles, cells, filled, network.variant.tiles)
+    return loss.item(), _best_constant(tiles, cells, filled, network.variant.tiles)
 
 
 def _best_constant(tiles: Tensor, cells: Tensor, filled: Tensor, kinds: int) -> float:
@@ -94,7 +94,7 @@ def _best_constant(tiles: Tensor, cells: Tensor, filled: Tensor, kinds: int) -> 
         optimizer.zero_grad()
         value = loss()
         value.backward()  # type: ignore[no-untyped-call]
-        return float(value)
+        return value.item()
 
     optimizer.step(closure)
-    return float(loss())
+    return loss().item()

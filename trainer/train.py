@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from azx.runtime.errors import RunError, UsageError
 from azx.runtime.files import write_json
-from azx.runtime.records import Games
+from azx.runtime.records import Games, read_games, write_games
 from azx.runtime.stats import estimate
 from azx.runtime.variant import variant_named
 from azx.trainer.checkpoint import read_checkpoint, restore, save_best, save_last
@@ -227,12 +227,16 @@ def train(
     """
     if not resume and (run / "last.json").exists():
         raise UsageError(f"{run} holds a run already: --resume goes on with it, or take another")
+    kept_games = run / "games.npz"
+    if resume and kept_games.exists():
+        games = read_games(kept_games)
     training = Training(config, run, games)
     if resume:
         training.resume()
     else:
-        run.mkdir(parents=True, exist_ok=True)
         write_json(run / "config.json", config.to_json())
+        if games is not None:
+            write_games(kept_games, games)
         reporter.passed(preflight(training.learner.network, config.seed))
     journal = Journal(run, training.round)
     try:

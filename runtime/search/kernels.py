@@ -27,12 +27,30 @@ LOOKED_AT = 0.25
 
 
 @njit(cache=True, nogil=True)
-def _new_chance(trees, g, board):
-    """A chance node for `board`, not yet evaluated; returns its number."""
+def _common_divisor(a, b):
+    while b:
+        a, b = b, a % b
+    return a
+
+
+@njit(cache=True, nogil=True)
+def _new_chance(trees, g, board, tile, cell):
+    """A chance node for `board` with `tile` on `cell` (or NONE), not yet evaluated; its number."""
     n = trees.chances[g]
     trees.chances[g] = n + 1
     trees.board[g, n] = board
-    trees.draws[g, n] = 0
+    if cell != NONE:
+        trees.board[g, n, cell] = tile
+    left = trees.tile_decision.shape[2]
+    for c in range(board.shape[0]):
+        left -= trees.board[g, n, c] >= 0
+    # Number and tiles left tell the node from every other that this game's searches make.
+    key = mix(trees.keys[g], uint64(n) * uint64(64) + uint64(left))
+    stride = int((key >> uint64(16)) & uint64(0xFFFF)) % left + 1
+    while _common_divisor(stride, left) != 1:
+        stride = stride % left + 1
+    trees.next_draw[g, n] = int(key & uint64(0xFFFF)) % left
+    trees.draw_stride[g, n] = stride
     trees.chance_value[g, n] = 0.0
     trees.tile_decision[g, n] = NONE
     return n
@@ -106,13 +124,6 @@ def _choose_edge(trees, g, d, exploration):
 
 
 @njit(cache=True, nogil=True)
-def _common_divisor(a, b):
-    while b:
-        a, b = b, a % b
-    return a
-
-
-@njit(cache=True, nogil=True)
 def _draw_tile(trees, g, chance):
     """The next tile of an even sequence: no tile comes a second time before all have come once.
 
@@ -126,14 +137,8 @@ def _draw_tile(trees, g, chance):
         if board[c] >= 0:
             used |= 1 << board[c]
             left -= 1
-    # The node's number and the tiles left tell it from every other node of this game's searches.
-    key = mix(trees.keys[g], uint64(chance) * uint64(64) + uint64(left))
-    start = int(key & uint64(0xFFFF)) % left
-    stride = 1 + int((key >> uint64(16)) & uint64(0xFFFF)) % left
-    while _common_divisor(stride, left) != 1:
-        stride = stride % left + 1
-    wanted = (start + stride * (trees.draws[g, chance] % left)) % left
-    trees.draws[g, chance] += 1
+    wanted = trees.next_draw[g, chance]
+    trees.next_draw[g, chance] = (wanted + trees.draw_stride[g, chance]) % left
     for tile in range(tiles):
         if not (used >> tile) & 1:
             if wanted == 0:
@@ -156,8 +161,7 @@ def _select(tables, trees, path, g, exploration, has_q):
         path.length[g] = depth
         child = trees.child[g, d, e]
         if child == NONE:
-            child = _new_chance(trees, g, trees.board[g, chance])
-            trees.board[g, child, trees.cell[g, d, e]] = tile
+            child = _new_chance(trees, g, trees.board[g, chance], tile, trees.cell[g, d, e])
             trees.child[g, d, e] = child
             return child
         if trees.edges[g, d] == 1:
@@ -234,6 +238,10 @@ def _keep(trees, g, chance, tile):
     after its parents, so one pass in rising order finds all that is to be kept.
     """
     root = trees.tile_decision[g, chance, tile]
+    for t in range(trees.tile_decision.shape[2]):
+        d = trees.tile_decision[g, chance, t]
+        if d != NONE:
+            trees.tile_value[g, chance, t] = trees.decision_value[g, d]
     new_chance = np.full(trees.chances[g], NONE, dtype=np.int32)
     new_decision = np.full(trees.decisions[g], NONE, dtype=np.int32)
     new_chance[chance] = ROOT
@@ -257,7 +265,8 @@ def _keep(trees, g, chance, tile):
             d = trees.tile_decision[g, n, t]
             trees.tile_decision[g, chances, t] = NONE if d == NONE else new_decision[d]
         trees.board[g, chances] = trees.board[g, n]
-        trees.draws[g, chances] = trees.draws[g, n]
+        trees.next_draw[g, chances] = trees.next_draw[g, n]
+        trees.draw_stride[g, chances] = trees.draw_stride[g, n]
         trees.chance_value[g, chances] = trees.chance_value[g, n]
         trees.tile_value[g, chances] = trees.tile_value[g, n]
         trees.logits[g, chances] = trees.logits[g, n]
@@ -306,7 +315,7 @@ def set_roots(trees, boards, tiles, keys, unknown):
         trees.decisions[g] = 0
         trees.low[g] = 0.0
         trees.high[g] = 0.0
-        _new_chance(trees, g, boards[g])
+        _new_chance(trees, g, boards[g], NONE, NONE)
         unknown[count] = g
         count += 1
     return count

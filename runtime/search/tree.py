@@ -35,7 +35,8 @@ class Trees(NamedTuple):
 
     # Per chance node [G, N, ...].
     board: NDArray[np.int8]  # [..., C]
-    draws: NDArray[np.int32]  # how often a tile was drawn here
+    next_draw: NDArray[np.int8]  # of the tiles left, the number of the one to be drawn next
+    draw_stride: NDArray[np.int8]  # from there to the one after
     chance_value: NDArray[np.float32]  # points to come
     tile_value: NDArray[np.float32]  # [..., T] the same once this tile is drawn
     tile_decision: NDArray[np.int32]  # [..., T] decision node or NONE
@@ -77,7 +78,8 @@ def new_trees(variant: Variant, games: int, nodes: int) -> tuple[Trees, Path]:
         low=per_tree(np.float32),
         high=per_tree(np.float32),
         board=per_tree(np.int8, nodes, cells),
-        draws=per_tree(np.int32, nodes),
+        next_draw=per_tree(np.int8, nodes),
+        draw_stride=per_tree(np.int8, nodes),
         chance_value=per_tree(np.float32, nodes),
         tile_value=per_tree(np.float32, nodes, tiles),
         tile_decision=per_tree(np.int32, nodes, tiles),

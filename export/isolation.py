@@ -1,0 +1,62 @@
+"""Look at a module without a trace: its mode, its tensors and torch's random numbers stay."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from azx.runtime.errors import UsageError
+
+
+@contextmanager
+def random_numbers_kept(seed: int) -> Iterator[None]:
+    """Run with torch's generators seeded, and put them back as they were."""
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Put `module` into eval mode, and each of its parts back into its own mode afterwards."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training
+
+
+def separate_copy(module: nn.Module) -> nn.Module:
+    """A copy that shares nothing with `module`, in its mode and on its device, without gradients.
+
+    Raises `UsageError` where it holds something that cannot be copied.
+    """
+    if any(nn.parameter.is_lazy(p) for p in (*module.parameters(), *module.buffers())):
+        raise UsageError(
+            f"{type(module).__name__} has lazy layers without weights yet: run it once on an input"
+        )
+    # Results of a computation kept as attributes (weight_norm keeps one) refuse to be copied.
+    memo: dict[int, object] = {}
+    for part in module.modules():
+        for value in vars(part).values():
+            if isinstance(value, Tensor) and not value.is_leaf:
+                memo[id(value)] = value.detach().clone()
+    try:
+        with torch.inference_mode(False):
+            return copy.deepcopy(module, memo)
+    except Exception as error:  # whatever the parts of a stranger's module raise
+        raise UsageError(
+            f"{type(module).__name__} cannot be copied: {first_line(error)}"
+        ) from error
+
+
+def first_line(error: BaseException) -> str:
+    """Type and first line of an error, for a message that names its cause."""
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0][:200]}" if text else type(error).__name__

@@ -1,0 +1,48 @@
+"""Options that several commands have, said once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+ModelOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--model", metavar="NET.ONNX", show_default="the one shipped with azx", help="The network."
+    ),
+]
+VariantOption = Annotated[
+    str | None,
+    typer.Option(
+        "--variant",
+        metavar="NAME",
+        show_default="the model's, else standard",
+        help="The board: standard or mini.",
+    ),
+]
+ProviderOption = Annotated[
+    str,
+    typer.Option(
+        "--provider",
+        metavar="NAME",
+        help="What onnxruntime runs on: cpu, cuda, or auto for cuda where it works.",
+    ),
+]
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--threads",
+        min=1,
+        metavar="N",
+        show_default="every core this process may use",
+        help="Threads of onnxruntime.",
+    ),
+]
+UnverifiedOption = Annotated[
+    bool,
+    typer.Option(
+        "--allow-unverified", help="Open a model that the export gate refused, at your own risk."
+    ),
+]

@@ -1,0 +1,185 @@
+"""`azx play`: one game to look at, one to play oneself, or many to count."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from azx.cli.games import play_many, report_lines, report_of
+from azx.cli.human import play_against
+from azx.cli.options import (
+    ModelOption,
+    ProviderOption,
+    ThreadsOption,
+    UnverifiedOption,
+    VariantOption,
+)
+from azx.cli.show import Strategy, show_game
+from azx.cli.terminal import busy, check_writable, say, stdout
+from azx.runtime.errors import UsageError
+from azx.runtime.files import write_json
+from azx.runtime.models import shipped_model
+from azx.runtime.onnx_evaluator import open_model
+from azx.runtime.records import Games, read_orders, write_games
+from azx.runtime.seeds import draw_orders, game_keys
+from azx.runtime.variant import STANDARD, Variant, variant_named
+
+#: Enough to gain some points over the policy alone, and quick on a laptop.
+SIMULATIONS = 100
+
+LARGEST_SEED = 2**63 - 1
+
+
+def play(
+    model: ModelOption = None,
+    variant: VariantOption = None,
+    games: Annotated[
+        int | None,
+        typer.Option(
+            min=1, metavar="N", show_default=False, help="Play N games and show the scores alone."
+        ),
+    ] = None,
+    simulations: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="N",
+            show_default=f"{SIMULATIONS}",
+            help="Simulations of the search for each move; 0 is the policy alone.",
+        ),
+    ] = None,
+    one_ply: Annotated[
+        bool,
+        typer.Option(
+            "--one-ply", help="No search: the cell of the highest gain + value, over all cells."
+        ),
+    ] = False,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="S",
+            show_default="0 for many games, else a new one each time",
+            help="Gives the tiles that are drawn, and the search its own numbers.",
+        ),
+    ] = None,
+    orders: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.NPY",
+            show_default=False,
+            help="Play these orders (int8 [games, cells], or a record), or the first --games.",
+        ),
+    ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.NPZ", show_default=False, help="Write the games."),
+    ] = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE.JSON", show_default=False, help="Write every score, and the figures."
+        ),
+    ] = None,
+    human: Annotated[
+        bool, typer.Option("--human", help="Lay the tiles yourself; the network comments.")
+    ] = False,
+    provider: ProviderOption = "auto",
+    threads: ThreadsOption = None,
+    allow_unverified: UnverifiedOption = False,
+) -> None:
+    """Play Take It Easy with a network.
+
+    One game turn by turn, one that you play yourself, or many for their scores.
+
+    \b
+    Examples:
+      azx play
+      azx play --human --seed 7
+      azx play --games 10000 --simulations 0 --report scores.json
+      azx play --model net.onnx --orders orders.npy --simulations 400
+    """
+    many = games is not None or orders is not None
+    if seed is not None and seed > LARGEST_SEED:
+        raise UsageError(f"--seed is at most {LARGEST_SEED}, found {seed}")
+    _refuse_odd_pairs(many, human, one_ply, simulations, record, report)
+    if simulations is None:
+        simulations = 0 if one_ply else SIMULATIONS
+    if seed is None:
+        seed = 0 if many else secrets.randbelow(1_000_000)
+
+    known = variant_named(variant) if variant is not None else None
+    path = model or shipped_model((known or STANDARD).name)
+    with busy(f"loading {path}"):
+        evaluator = open_model(path, known, provider, threads, allow_unverified)
+        keys, drawn = _orders(evaluator.variant, orders, games, seed)
+    strategy = Strategy(evaluator, simulations, one_ply)
+
+    console = stdout()
+    finished: Games | None
+    if many:
+        played = play_many(strategy, drawn, keys)
+        finished, figures = played.games, report_of(strategy, played, seed, orders)
+        if report is not None:
+            write_json(report, figures)
+        say(console, *report_lines(figures))
+        if report is not None:
+            say(console, f"written    {report}")
+    else:
+        say(console, *_heading(strategy, seed))
+        finished = (play_against if human else show_game)(console, strategy, drawn[0], keys)
+    if record is not None and finished is not None:
+        write_games(record, finished)
+        say(console, f"written    {record}")
+
+
+def _refuse_odd_pairs(
+    many: bool,
+    human: bool,
+    one_ply: bool,
+    simulations: int | None,
+    record: Path | None,
+    report: Path | None,
+) -> None:
+    """`UsageError` for options that do not go together, or files that could not be written."""
+    if human and many:
+        raise UsageError("--human is one game at the terminal: leave out --games and --orders")
+    if report is not None and not many:
+        raise UsageError("--report is about many games: give --games N or --orders FILE")
+    if one_ply and simulations:
+        raise UsageError(
+            f"--one-ply plays without a search, found --simulations {simulations} too: "
+            "leave one of them out"
+        )
+    if record is not None and record.suffix != ".npz":
+        raise UsageError(f"--record writes a .npz file, found {record}")
+    check_writable(record)
+    check_writable(report)
+
+
+def _orders(
+    variant: Variant, file: Path | None, games: int | None, seed: int
+) -> tuple[NDArray[np.uint64], NDArray[np.int8]]:
+    """Keys uint64 [N] and orders int8 [N, C]: from the file, or drawn from the seed."""
+    if file is None:
+        keys = game_keys(seed, games or 1)
+        return keys, draw_orders(variant, keys)
+    orders = read_orders(file, variant)
+    if games is not None and games > len(orders):
+        raise UsageError(f"{file} has {len(orders)} orders, asked for were --games {games}")
+    orders = orders[:games]
+    return game_keys(seed, len(orders)), orders
+
+
+def _heading(strategy: Strategy, seed: int) -> list[str]:
+    model = strategy.evaluator
+    return [
+        f"{strategy.variant.name}, {strategy.described}, seed {seed}",
+        f"model {model.model.path} ({model.model.sha256[:12]}), on {model.provider_used}",
+        "",
+    ]

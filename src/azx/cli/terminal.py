@@ -1,0 +1,103 @@
+"""What the commands share in writing to a terminal, a pipe or a file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from azx.runtime.errors import UsageError
+from azx.runtime.verify import Check
+
+
+def stdout() -> Console:
+    """The console for results; text is printed as it is, `[brackets]` and all."""
+    return Console(highlight=False, markup=False, emoji=False)
+
+
+def stderr() -> Console:
+    """The console for what goes on meanwhile."""
+    return Console(stderr=True, highlight=False, markup=False, emoji=False)
+
+
+def say(console: Console, *lines: str | Text) -> None:
+    """Print whole lines, however long: the terminal breaks them, not we."""
+    for line in lines:
+        console.print(line, soft_wrap=True)
+
+
+@contextmanager
+def busy(what: str) -> Iterator[Callable[[str], None]]:
+    """A spinner on a terminal, nothing elsewhere; yields a function that changes its words."""
+    console = stderr()
+    if not console.is_terminal:
+        yield lambda _: None
+        return
+    with console.status(Text(what)) as status:
+        yield lambda words: status.update(Text(words))
+
+
+@contextmanager
+def counting(what: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A progress bar on a terminal, nothing elsewhere; yields a function that adds to the count."""
+    console = stderr()
+    with Progress(
+        TextColumn(what, markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    ) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda count: progress.advance(task, count)
+
+
+def table(*columns: str, right: Sequence[str] = (), title: str | None = None) -> Table:
+    """An open table; the columns named in `right` hold numbers."""
+    made = Table(
+        box=box.SIMPLE_HEAD, title=title, title_justify="left", show_edge=False, pad_edge=False
+    )
+    for name in columns:
+        made.add_column(name, justify="right" if name in right else "left", overflow="fold")
+    return made
+
+
+def check_table(checks: Sequence[Check]) -> Table:
+    """A row for each check."""
+    made = table("", "check", "found")
+    for check in checks:
+        verdict = Text("ok", "green") if check.passed else Text("FAILED", "bold red")
+        made.add_row(verdict, Text(check.name), Text(check.says))
+    return made
+
+
+def check_writable(path: Path | None) -> None:
+    """`UsageError` now, rather than after the work, where `path` cannot be written."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise UsageError(f"{path} is a folder; give the name of a file")
+    folder = path.absolute().parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not folder.is_dir():
+        raise UsageError(f"cannot write {path}: {folder} is no folder")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(f"cannot write {path}: no right to write in {folder}")

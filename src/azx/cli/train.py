@@ -1,0 +1,164 @@
+"""`azx train`: a network from nothing, by self-play or from recorded games."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from azx.cli.training_packages import training_packages
+
+if TYPE_CHECKING:
+    from azx.trainer.config import TrainConfig
+    from azx.trainer.preflight import Preflight
+    from azx.trainer.train import Outcome
+
+
+class _Screen:
+    """Shows a run: a bar for the rounds, what is being done, a line for every evaluation."""
+
+    def __init__(self, console: Console, progress: Progress, rounds: int, done: int) -> None:
+        self.console, self.progress = console, progress
+        self.task = progress.add_task("starting", total=rounds, completed=done)
+
+    def passed(self, found: Preflight) -> None:
+        """The network is alive."""
+        self.console.print(
+            f"the network is alive: {len(found.audit.parameters)} parameters audited; one batch "
+            f"learnt to {found.learnt:.2f} nats, ignoring the board gives {found.ignoring:.2f}"
+        )
+
+    def step(self, what: str, done: int, of: int) -> None:
+        """Part of a round."""
+        self.progress.update(self.task, description=f"{what} {100 * done // of:3d}%")
+
+    def round(self, metrics: dict[str, Any], config: TrainConfig) -> None:
+        """A whole round."""
+        self.progress.update(self.task, completed=metrics["round"])
+        if "one_ply" not in metrics:
+            return
+        self.console.print(
+            f"round {metrics['round']:4d}  {metrics['games']:8,d} games  "
+            f"policy {metrics['policy']:6.2f}  "
+            f"one ply {metrics['one_ply']:6.2f} ± {metrics['one_ply_ci']:.2f}  "
+            f"value loss {metrics['value_loss']:.1f} (luck {metrics['value_floor']:.1f})  "
+            f"policy loss {metrics['policy_loss']:.3f} (floor {metrics['policy_floor']:.3f})",
+            highlight=False,
+            soft_wrap=True,
+        )
+
+
+@contextmanager
+def _first_interrupt_asks(console: Console) -> Iterator[list[bool]]:
+    """Ctrl-C once asks the run to end after this round; twice interrupts at once."""
+    asked: list[bool] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if asked:
+            raise KeyboardInterrupt
+        asked.append(True)
+        console.print("finishing this round, then saving; Ctrl-C again stops at once")
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def train(
+    run: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the run; default runs/PRESET.", show_default=False),
+    ] = None,
+    preset: Annotated[
+        str, typer.Option(help="quick, mini, standard, recorded, or a TOML file of one's own.")
+    ] = "standard",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="FIELD=VALUE", help="Override a field, e.g. network.width=512."
+        ),
+    ] = None,
+    games: Annotated[
+        Path | None, typer.Option(help="Learn from these recorded games instead of self-play.")
+    ] = None,
+    resume: Annotated[bool, typer.Option(help="Go on with the run in --run.")] = False,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads; default: every core.", show_default=False)
+    ] = None,
+) -> None:
+    """Train a network by self-play, or from recorded games.
+
+    Before the first step the network is checked to be alive; a run that stops learning is stopped.
+    Ctrl-C saves; --resume goes on as if nothing had happened.
+
+    Example: azx train --preset quick --run runs/quick
+    """
+    with training_packages():
+        import torch
+
+        from azx.trainer.train import train as train_run
+
+    from azx.runtime.records import read_games
+
+    console = Console(stderr=True)
+    folder = run or Path("runs") / preset.removesuffix(".toml")
+    config, done = _config(folder, preset, set_ or [], resume)
+    recorded = read_games(games) if games else None
+    if threads:
+        torch.set_num_threads(threads)
+    bar = Progress(
+        TextColumn("{task.description:16s}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.completed}/{task.total} rounds"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    )
+    with bar, _first_interrupt_asks(console) as asked:
+        screen = _Screen(console, bar, config.rounds, done)
+        outcome = train_run(config, folder, screen, recorded, resume, lambda: bool(asked))
+    _print_outcome(Console(), outcome, folder, config.rounds)
+
+
+def _config(
+    folder: Path, preset: str, overrides: list[str], resume: bool
+) -> tuple[TrainConfig, int]:
+    """The run's config and how many rounds it has done."""
+    from azx.runtime.errors import UsageError
+    from azx.trainer.checkpoint import read_checkpoint
+    from azx.trainer.config import load_config
+
+    if not resume:
+        return load_config(preset, overrides), 0
+    if overrides:
+        raise UsageError("--resume goes on with the run's own config: leave --set out")
+    checkpoint = read_checkpoint(folder / "last.json")
+    return checkpoint.config, int(checkpoint.info["round"])
+
+
+def _print_outcome(console: Console, outcome: Outcome, folder: Path, rounds: int) -> None:
+    said = {
+        "finished": f"finished: {outcome.rounds} rounds",
+        "stopped": f"stopped and saved after round {outcome.rounds} of {rounds}; "
+        f"go on with: azx train --run {folder} --resume",
+        "standing still": f"stopped after round {outcome.rounds} of {rounds}: the last "
+        "evaluations are no better than those before them",
+    }[outcome.reason]
+    console.print(said, highlight=False, soft_wrap=True)
+    if outcome.best_round:
+        console.print(
+            f"best: {outcome.best_score:.2f} points one ply after round {outcome.best_round}; "
+            f"export it with: azx export {folder} --out net.onnx",
+            highlight=False,
+            soft_wrap=True,
+        )

@@ -1,0 +1,71 @@
+"""What the tests share: the folder of reference data, boards of every kind, solved boards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from azx.runtime.evaluator import Evaluation
+from azx.runtime.solver import Solution, solve
+from azx.runtime.variant import MINI, Variant
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+SHARED = REPOSITORY.parent / "shared"
+
+#: Seven cells and eight tiles: solved in a fifth of a second.
+MICRO = Variant("micro", 1, ((1, 5), (2, 6), (3, 4)))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The reference data beside the checkout."""
+    if not SHARED.is_dir():
+        pytest.skip(f"no reference data at {SHARED}")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def micro_solution() -> Solution:
+    """Perfect play on `MICRO`."""
+    return solve(MICRO)
+
+
+@pytest.fixture(scope="session")
+def mini_solution() -> Solution:
+    """Perfect play on `MINI`."""
+    return solve(MINI)
+
+
+class ExactEvaluator:
+    """What a perfect network would say: the solver's values and q, and no policy at all."""
+
+    def __init__(self, solution: Solution, with_q: bool = True) -> None:
+        self.solution, self.variant, self.with_q = solution, solution.variant, with_q
+
+    def evaluate(self, boards: NDArray[np.int8]) -> Evaluation:
+        """Exact to float32."""
+        variant = self.variant
+        shape = (len(boards), variant.tiles, variant.cells)
+        q = np.zeros(shape, dtype=np.float32)
+        for tile in range(variant.tiles if self.with_q else 0):
+            for cell in range(variant.cells):
+                fits = (boards[:, cell] < 0) & ~(boards == tile).any(axis=1)
+                after = boards[fits].copy()
+                after[:, cell] = tile
+                q[fits, tile, cell] = self.solution.value(after)
+        value = self.solution.value(boards).astype(np.float32)
+        return Evaluation(np.zeros(shape, dtype=np.float32), value, q if self.with_q else None)
+
+
+def random_boards(variant: Variant, count: int, seed: int) -> NDArray[np.int8]:
+    """int8 [count, C]: boards with every number of tiles, laid at random."""
+    rng = np.random.default_rng(seed)
+    boards = variant.empty_boards(count)
+    for row, board in enumerate(boards):
+        placed = row % (variant.cells + 1)
+        where = rng.permutation(variant.cells)[:placed]
+        board[where] = rng.permutation(variant.tiles)[:placed]
+    return boards

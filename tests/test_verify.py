@@ -1,0 +1,250 @@
+"""A model file verifies without torch, and stops verifying when anything of it changes."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from azx.export.emit import emit
+from azx.runtime import golden as golden_module
+from azx.runtime.errors import ModelError
+from azx.runtime.golden import Golden, decode_golden, differences, encode_golden
+from azx.runtime.modelfile import ModelCard, seal
+from azx.runtime.rules import check_boards
+from azx.runtime.variant import MINI, STANDARD
+from azx.runtime.verify import Check, sample_boards, verify_model
+
+
+class Small(nn.Module):
+    """Little more than a matrix, with all three outputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(4)
+        self.linear = nn.Linear(MINI.cells, MINI.tiles * MINI.cells)
+
+    def forward(self, board: Tensor) -> tuple[Tensor, ...]:
+        x = self.linear(board.float()).unflatten(1, (MINI.tiles, MINI.cells))
+        return x, x.sum((1, 2)), x * 3
+
+
+class Mixing(Small):
+    """Its value hangs on the whole batch."""
+
+    def forward(self, board: Tensor) -> tuple[Tensor, ...]:
+        x, value, q = super().forward(board)
+        return x, value - value.mean(), q
+
+
+def card_for(module: nn.Module) -> ModelCard:
+    boards = sample_boards(MINI, 12)
+    with torch.no_grad():
+        outputs = module(torch.from_numpy(boards))
+    named = dict(zip(("policy_logits", "value", "q"), outputs, strict=True))
+    return ModelCard(
+        variant=MINI,
+        verified=True,
+        parameters=[{"name": "linear.weight", "shape": [84, 7], "mean": 0.0, "std": 0.1}],
+        golden=encode_golden(Golden(boards, {n: t.numpy().copy() for n, t in named.items()})),
+    )
+
+
+@pytest.fixture(scope="module")
+def graph() -> bytes:
+    return emit(Small(), MINI)
+
+
+@pytest.fixture(scope="module")
+def card() -> ModelCard:
+    return card_for(Small())
+
+
+@pytest.fixture
+def model(graph: bytes, card: ModelCard, tmp_path: Path) -> Path:
+    path = tmp_path / "small.onnx"
+    path.write_bytes(seal(graph, card))
+    return path
+
+
+def failed(checks: list[Check]) -> dict[str, str]:
+    return {check.name: check.says for check in checks if not check.passed}
+
+
+def test_a_whole_file_passes(model: Path) -> None:
+    checks = verify_model(model, provider="cpu", threads=1)
+    assert failed(checks) == {}
+    assert [check.name for check in checks] == [
+        "file",
+        "contract",
+        "verdict",
+        "golden policy_logits",
+        "golden value",
+        "golden q",
+        "batches",
+        "parameters",
+    ]
+    assert "allowed 1e-03 points" in checks[4].says
+
+
+def test_neither_torch_nor_onnx_is_needed(model: Path) -> None:
+    script = (
+        "import sys\n"
+        "for name in ('torch', 'onnx', 'onnxscript'): sys.modules[name] = None\n"
+        "from pathlib import Path\n"
+        "from azx.runtime.verify import verify_model\n"
+        "assert all(c.passed for c in verify_model(Path(sys.argv[1]), provider='cpu'))\n"
+    )
+    paths = os.pathsep.join(path for path in sys.path if path)
+    subprocess.run(
+        [sys.executable, "-c", script, model], check=True, env={**os.environ, "PYTHONPATH": paths}
+    )
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.999])
+def test_a_truncated_file_cannot_be_read(model: Path, share: float) -> None:
+    whole = model.read_bytes()
+    model.write_bytes(whole[: int(len(whole) * share)])
+    with pytest.raises(ModelError):
+        verify_model(model, provider="cpu")
+
+
+@pytest.mark.parametrize("share", [0.05, 0.2, 0.5, 0.9])
+def test_a_flipped_byte_is_found(model: Path, share: float) -> None:
+    content = bytearray(model.read_bytes())
+    content[int(len(content) * share)] ^= 0x10
+    model.write_bytes(content)
+    with pytest.raises(ModelError):
+        verify_model(model, provider="cpu")
+
+
+def rewritten(
+    model: Path, graph: bytes, card: ModelCard, change: Callable[[Golden], object]
+) -> dict[str, str]:
+    """What fails once the golden set was changed, in a file whose hash is right again."""
+    golden = decode_golden(card.golden)
+    changed = change(golden)
+    sealed = replace(card, golden=encode_golden(changed if isinstance(changed, Golden) else golden))
+    model.write_bytes(seal(graph, sealed))
+    return failed(verify_model(model, provider="cpu"))
+
+
+@pytest.mark.parametrize(
+    ("name", "amount", "says"),
+    [
+        ("value", 2e-3, "2.0e-03 points"),
+        ("policy_logits", 2e-4, "2.0e-04 from"),
+        ("q", -2e-3, "2.0e-03 points"),
+        ("q", float("nan"), "NaN"),
+        ("value", float("inf"), "NaN"),
+    ],
+)
+def test_a_nudged_golden_set_is_found(
+    model: Path, graph: bytes, card: ModelCard, name: str, amount: float, says: str
+) -> None:
+    def nudge(golden: Golden) -> None:
+        golden.outputs[name].reshape(-1)[-1] += amount
+
+    fails = rewritten(model, graph, card, nudge)
+    assert list(fails) == [f"golden {name}"]
+    assert says in fails[f"golden {name}"]
+
+
+def test_a_nudge_below_the_bound_is_rounding(model: Path, graph: bytes, card: ModelCard) -> None:
+    def nudge(golden: Golden) -> None:
+        golden.outputs["value"][0] += 5e-4
+
+    assert rewritten(model, graph, card, nudge) == {}
+
+
+def test_outputs_that_are_missing_or_strange(model: Path, graph: bytes, card: ModelCard) -> None:
+    fails = rewritten(model, graph, card, lambda golden: golden.outputs.pop("q"))
+    assert "the golden set has no such output" in fails["golden q"]
+    fails = rewritten(
+        model, graph, card, lambda golden: golden.outputs.update(more=golden.outputs["q"])
+    )
+    assert "the graph has no such output" in fails["golden more"]
+    fails = rewritten(
+        model, graph, card, lambda golden: golden.outputs.update(q=golden.outputs["q"][:, :2])
+    )
+    assert "shape" in fails["golden q"]
+
+
+def test_what_the_card_lacks(model: Path, graph: bytes, card: ModelCard) -> None:
+    model.write_bytes(seal(graph, replace(card, verified=False, parameters=[])))
+    assert list(failed(verify_model(model, provider="cpu"))) == ["verdict", "parameters"]
+    nameless = [{"name": "linear.weight", "shape": [84, 7], "mean": None, "std": 0.1}]
+    model.write_bytes(seal(graph, replace(card, parameters=nameless)))
+    fails = failed(verify_model(model, provider="cpu"))
+    assert "'linear.weight' has no mean" in fails["parameters"]
+    model.write_bytes(seal(graph, replace(card, golden={})))
+    with pytest.raises(ModelError, match="golden set cannot be read"):
+        verify_model(model, provider="cpu")
+
+
+def test_answers_that_hang_on_the_batch(model: Path) -> None:
+    module = Mixing()
+    model.write_bytes(seal(emit(module, MINI), card_for(module)))
+    fails = failed(verify_model(model, provider="cpu"))
+    assert list(fails) == ["batches"]
+    assert "worst in value" in fails["batches"]
+
+
+@pytest.mark.parametrize("variant", [STANDARD, MINI], ids=lambda variant: variant.name)
+def test_sample_boards_are_of_every_turn(variant) -> None:
+    boards = sample_boards(variant, 70)
+    check_boards(variant, boards)
+    assert set((boards >= 0).sum(axis=1)) == set(range(variant.cells + 1))
+
+
+def test_golden_sets_come_back_as_they_were(card: ModelCard) -> None:
+    boards = np.array([[-1, 3], [2, 1]], dtype=np.int8)
+    value = np.array([np.float32(0.1), np.float32("nan")], dtype=np.float32)
+    data = encode_golden(Golden(boards, {"value": value}))
+    found = decode_golden(data)
+    assert found.boards.dtype == np.int8
+    assert (found.boards == boards).all()
+    assert found.outputs["value"].tobytes() == value.tobytes()
+    stored = golden_module.base64.b64decode(data["outputs"]["value"]["zlib"])
+    assert golden_module.zlib.decompress(stored) == value.astype("<f4").tobytes()
+    big_endian = encode_golden(Golden(boards, {"value": value.astype(">f4")}))
+    assert big_endian == data
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda data: data.pop("boards"),
+        lambda data: data["boards"].update(zlib="not base64!"),
+        lambda data: data["boards"].update(zlib="AAAA"),
+        lambda data: data["boards"].update(shape=[5, 5]),
+        lambda data: data["boards"].update(dtype="float32"),
+        lambda data: data.update(boards=data["outputs"]["value"]),
+        lambda data: data.update(outputs=None),
+    ],
+)
+def test_a_malformed_golden_set(spoil: Callable[[dict[str, dict[str, object]]], object]) -> None:
+    array = np.zeros((2, 4), dtype=np.int8)
+    data = encode_golden(Golden(array, {"value": np.zeros(2, dtype=np.float32)}))
+    spoil(data)
+    with pytest.raises(ModelError, match="golden set cannot be read"):
+        decode_golden(data)
+
+
+def test_differences() -> None:
+    def of(*numbers: float) -> NDArray[np.float32]:
+        return np.array(numbers, dtype=np.float32)
+
+    inf, nan = float("inf"), float("nan")
+    assert differences(of(1, 2), of(1, 2.5)).tolist() == [0.0, 0.5]
+    assert differences(of(nan, nan, 1), of(nan, 1, nan)).tolist() == [inf, inf, inf]
+    assert differences(of(inf, inf, -inf), of(inf, -inf, 0)).tolist() == [0.0, inf, inf]
+    with pytest.raises(ValueError, match="shape"):
+        differences(of(1), of(1, 2))
