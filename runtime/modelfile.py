@@ -153,8 +153,10 @@ def read_model(
         if not has_graph:
             raise ValueError("no graph in it")
     except (ValueError, IndexError) as error:
-        reason = "the file is empty" if not data else "cut off or not ONNX" + (
-            f" ({error})" if isinstance(error, ValueError) else ""
+        reason = (
+            "the file is empty"
+            if not data
+            else "cut off or not ONNX" + (f" ({error})" if isinstance(error, ValueError) else "")
         )
         raise ModelError(f"{path} is not a readable ONNX model: {reason}") from None
     if CARD_KEY not in metadata or HASH_KEY not in metadata:
@@ -193,9 +195,7 @@ def _card(path: Path, text: str) -> ModelCard:
         fields["variant"] = variant_from_json(fields["variant"])
         return ModelCard(**fields)
     except UsageError as error:
-        raise ModelError(
-            f"{path}: {error} (this azx has rules version {RULES_VERSION})"
-        ) from error
+        raise ModelError(f"{path}: {error} (this azx has rules version {RULES_VERSION})") from error
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path}: its azx metadata cannot be read ({error})") from error
 

@@ -9,7 +9,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from azx.runtime.contract import BOARD, POLICY_LOGITS, Q, REQUIRED_OUTPUTS, VALUE
+from azx.runtime.contract import BOARD, POLICY_LOGITS, REQUIRED_OUTPUTS, VALUE, Q
 from azx.runtime.errors import ModelError, ProviderError, UsageError
 from azx.runtime.evaluator import Evaluation
 from azx.runtime.modelfile import ModelFile, read_model

@@ -11,6 +11,7 @@ import json
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,7 +67,7 @@ class Games:
         return self.gains().sum(axis=1, dtype=np.int32)
 
 
-def check_orders(variant: Variant, orders: NDArray[np.generic], where: str) -> NDArray[np.int8]:
+def check_orders(variant: Variant, orders: NDArray[Any], where: str) -> NDArray[np.int8]:
     """`orders` as int8 [N, C], or `RecordError` with the first row that is no order."""
     if orders.ndim != 2 or orders.shape[1] != variant.cells or orders.dtype.kind not in "iu":
         raise RecordError(
@@ -114,7 +115,7 @@ def check_games(games: Games, where: str) -> Games:
     return games
 
 
-def _load_array(path: Path, data: bytes) -> NDArray[np.generic]:
+def _load_array(path: Path, data: bytes) -> NDArray[Any]:
     try:
         array = np.load(io.BytesIO(data), allow_pickle=False)
     except (ValueError, EOFError, OSError) as error:
@@ -130,9 +131,7 @@ def read_orders(path: Path, variant: Variant) -> NDArray[np.int8]:
     if path.suffix in (".npz", ".json"):
         games = read_games(path)
         if games.variant != variant:
-            raise RecordError(
-                f"{path} holds games of {games.variant.name}, wanted {variant.name}"
-            )
+            raise RecordError(f"{path} holds games of {games.variant.name}, wanted {variant.name}")
         return games.orders
     return check_orders(variant, _load_array(path, read_bytes(path, RecordError)), str(path))
 

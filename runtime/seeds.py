@@ -14,7 +14,7 @@ from azx.runtime.variant import Variant
 
 
 @njit(cache=True, nogil=True, inline="always")
-def mix(key: int, counter: int) -> int:
+def mix(key: np.uint64 | int, counter: np.uint64 | int) -> np.uint64:
     """uint64: a well-mixed function of two uint64."""
     z = uint64(key) + (uint64(counter) + uint64(1)) * uint64(0x9E3779B97F4A7C15)
     z = (z ^ (z >> uint64(30))) * uint64(0xBF58476D1CE4E5B9)
@@ -23,7 +23,7 @@ def mix(key: int, counter: int) -> int:
 
 
 @njit(cache=True, nogil=True, inline="always")
-def uniform(key: int, counter: int) -> float:
+def uniform(key: np.uint64 | int, counter: np.uint64 | int) -> float:
     """A float64 in [0, 1)."""
     return (mix(key, counter) >> uint64(11)) * (1.0 / 9007199254740992.0)
 

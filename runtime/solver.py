@@ -1,6 +1,6 @@
 """Perfect play on small boards, by dynamic programming over every afterstate.
 
-V(board) = mean over the tiles t not on it of max over empty cells c of gain(t, c) + V(board + t at c)
+    V(board) = mean over tiles t left of max over empty cells c of gain(t, c) + V(board, t at c)
 
 This is the ground truth that search and training are checked against. Boards with k tiles are
 numbered without gaps by (which cells are filled, which tiles in turn), so that the values of a
@@ -88,7 +88,7 @@ def _unrank(rank, placed, shapes, tiles, board):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _solve_level(tables, shapes, shape_of, placed, after, values, start):  # type: ignore[no-untyped-def]
-    """Fill `values` for boards `start`, `start` + 1, ... of a level from `after`, the next one's."""
+    """Fill `values` for boards `start`, `start` + 1, ... of a level from `after`, the next."""
     tiles = tables.tile_values.shape[0]
     size = tables.cell_lines.shape[0]
     board = np.empty(size, dtype=np.int8)

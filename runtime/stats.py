@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-#: Half the width of a 95% interval in standard errors, for the sample sizes in use here (30 and up).
+#: Half the width of a 95% interval in standard errors, for 30 samples and more.
 Z95 = 1.959964
 
 

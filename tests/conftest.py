@@ -6,11 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from azx.runtime.evaluator import Evaluation
 from azx.runtime.solver import Solution, solve
 from azx.runtime.variant import MINI, Variant
+
+# Small networks are fastest on one thread, and much so where tests share the cores.
+torch.set_num_threads(1)
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = REPOSITORY.parent / "shared"

@@ -306,6 +306,40 @@ def test_sick_networks_fail(name: str) -> None:
     assert not audited.passed
 
 
+class HelperInTraining(nn.Module):
+    """A second head that only training sees."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.head, self.helper = layers(nn.Linear(8, 2), nn.Linear(8, 2))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        return (self.head(x), self.helper(x)) if self.training else (self.head(x),)
+
+
+class Difference(nn.Module):
+    """What is answered to x, less what is answered to x reversed: the bias falls out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = layers(nn.Linear(8, 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.linear(x) - self.linear(x.flip(1))
+
+
+def test_what_only_training_uses_is_alive() -> None:
+    helper = audit(HelperInTraining(), (ROWS,))
+    assert helper.findings == []
+    assert all(f.wakes == 0 for f in helper.parameters)
+
+
+def test_a_bias_that_falls_out_is_no_fault() -> None:
+    difference = audit(Difference(), (ROWS,))
+    assert difference.passed
+    assert list(notes(difference, "note")) == ["linear.0.bias"]
+
+
 def test_suspicions_that_do_not_fail() -> None:
     idle = audit(Idle(), (ROWS,))
     assert idle.passed

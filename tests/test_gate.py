@@ -1,6 +1,8 @@
 """The gate: a faithful graph of a live network gets through, and nothing else leaves a file."""
 
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -54,17 +56,14 @@ def graph(healthy: PolicyValueNetwork) -> bytes:
     return emit(healthy, MINI)
 
 
-def refused(
-    module: nn.Module, folder: Path, variant: Variant = MINI
-) -> tuple[GateRefused, dict[str, str]]:
-    """The refusal and its failed checks, once nothing was written and an old file is as it was."""
-    old = folder / "old.onnx"
-    old.write_bytes(b"an older model")
-    for out in (old, folder / "sub" / "new.onnx"):
-        with pytest.raises(CheckFailed) as caught:
-            export_model(module, variant, out, **CARD)
-    assert old.read_bytes() == b"an older model"
-    assert [path.name for path in folder.rglob("*") if path.is_file()] == ["old.onnx"]
+def refused(module: nn.Module, folder: Path) -> tuple[GateRefused, dict[str, str]]:
+    """The refusal and its failed checks; the older file at the place is as it was."""
+    out = folder / "net.onnx"
+    out.write_bytes(b"an older model")
+    with pytest.raises(CheckFailed) as caught:
+        export_model(module, MINI, out, **CARD)
+    assert out.read_bytes() == b"an older model"
+    assert [path.name for path in folder.rglob("*")] == ["net.onnx"]
     error = caught.value
     assert isinstance(error, GateRefused)
     assert error.exit_code == 1
@@ -111,12 +110,52 @@ def test_a_healthy_network_gets_through(trunk: str, variant: Variant, tmp_path: 
     assert all(check.passed for check in verify_model(out, provider="cpu"))
 
 
-def test_exporting_prints_nothing(
-    healthy: PolicyValueNetwork, capfd: pytest.CaptureFixture[str], recwarn: pytest.WarningsRecorder
-) -> None:
-    emit(healthy, MINI)
-    assert capfd.readouterr() == ("", "")
-    assert list(recwarn) == []
+def test_exporting_prints_nothing() -> None:
+    """Not even when it fails; in a fresh process, as some loggers take hold of stderr early."""
+    script = (
+        "import torch, test_gate\n"
+        "from azx.runtime.errors import CheckFailed\n"
+        "branching = test_gate.Head(lambda x, b: (x, x.sum((1, 2)) * (1 if b.sum() > 0 else 2)))\n"
+        "try: test_gate.emit(branching, test_gate.MINI)\n"
+        "except CheckFailed: raise SystemExit(5)\n"
+    )
+    paths = os.pathsep.join([str(Path(__file__).parent), *filter(None, sys.path)])
+    ran = subprocess.run(
+        [sys.executable, "-c", script],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": paths},
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (5, "", "")
+
+
+class Dropping(nn.Module):
+    """Says something else each time while in training."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(2)
+        self.linear = nn.Linear(MINI.cells, MINI.tiles * MINI.cells)
+        self.dropout = nn.Dropout()
+
+    def forward(self, board: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.dropout(self.linear(board.float()).unflatten(1, (MINI.tiles, MINI.cells)))
+        return x, x.sum((1, 2))
+
+
+def test_emit_and_compare_leave_no_trace() -> None:
+    """A network in training is exported as it will be played, and goes on training after that."""
+    module = Dropping()
+    module.train()
+    module.linear.eval()
+    state = torch.get_rng_state()
+    made = emit(module, MINI)
+    assert "Dropout" not in {node.op_type for node in onnx.load_from_string(made).graph.node}
+    checks = compare(module, made, MINI, game_positions(MINI, games=2), batches=(4,))
+    assert all(check.passed for check in checks)
+    assert (module.training, module.linear.training, module.dropout.training) == (True, False, True)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.get_default_dtype() == torch.float32
 
 
 # What a faulty exporter could do to a graph: each changes the model in place.
@@ -235,6 +274,7 @@ def test_an_unfaithful_graph_is_refused(
     monkeypatch.setattr(gate, "emit", lambda module, variant: model.SerializeToString())
     _, failed = refused(healthy, tmp_path)
     assert FAULTS[fault] in failed
+    assert ("NaN" in str(failed)) == (fault is nan_in_a_weight)
 
 
 def test_the_same_path_lets_the_untouched_graph_through(
@@ -267,13 +307,11 @@ def test_the_original_bug_and_nan_are_refused(tmp_path: Path) -> None:
             if parameter.ndim == 1:
                 parameter.zero_()
         broken.heads.q.weight[0, 0] = float("nan")
-    for folder in ("bugged", "broken"):
-        (tmp_path / folder).mkdir()
-    error, failed = refused(bugged, tmp_path / "bugged")
+    error, failed = refused(bugged, tmp_path)
     assert list(failed) == ["audit"]
     assert "trunk.blocks.0.norm1.weight" in failed["audit"]
     assert len(error.report.checks[0].figures["findings"]) == 2
-    _, failed = refused(broken, tmp_path / "broken")
+    _, failed = refused(broken, tmp_path)
     assert "heads.q.weight: 1 NaN" in failed["audit"]
 
 
@@ -319,6 +357,14 @@ def test_what_cannot_be_exported_is_refused(tmp_path: Path) -> None:
     assert "policy_logits is double, expected float32" in refused(double, tmp_path)[1]["graph"]
     transposed = Head(lambda x, b: (x.transpose(1, 2), x.sum((1, 2))))
     assert "policy_logits has shape" in refused(transposed, tmp_path)[1]["graph"]
+
+
+def test_nothing_appears_where_nothing_was(tmp_path: Path) -> None:
+    """Neither a file, nor a temporary one, nor the folder it would have been in."""
+    constant = Head(lambda x, b: (x * 0.0, x.sum((1, 2))))
+    with pytest.raises(GateRefused):
+        export_model(constant, MINI, tmp_path / "models" / "net.onnx", **CARD)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_modules_that_break_the_contract_are_wrong_use(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_the_standard_board_is_the_one_in_the_rules() -> None:
 
 
 def test_the_highest_possible_score_is_307() -> None:
-    """All lines complete, the long ones with the large numbers: 27 different tiles allow it once."""
+    """All lines complete, the long ones with the large numbers, all tiles different."""
     lengths = (3, 4, 5, 4, 3)
     ways: list[dict[int, list[tuple[int, ...]]]] = []
     for values in STANDARD.values:
@@ -103,9 +103,7 @@ def test_the_highest_possible_score_is_307() -> None:
         tiles
         for first in sorted(ways[0], reverse=True)
         for second in sorted(ways[1], reverse=True)
-        for lines in product(
-            ways[0][first], ways[1][second], ways[2].get(307 - first - second, [])
-        )
+        for lines in product(ways[0][first], ways[1][second], ways[2].get(307 - first - second, []))
         if len(set(tiles := _filled(sum(lines, ())))) == 19
     )
     assert rules.scores(STANDARD, np.array([board], dtype=np.int8))[0] == 307

@@ -10,8 +10,8 @@ from conftest import MICRO, ExactEvaluator, random_boards
 
 from azx.runtime import rules
 from azx.runtime.errors import UsageError
-from azx.runtime.players import OnePlyPlayer, RandomPlayer
 from azx.runtime.play import play_games
+from azx.runtime.players import OnePlyPlayer, RandomPlayer
 from azx.runtime.seeds import draw_orders, game_keys
 from azx.runtime.solver import Solution, afterstate_count, expected_score, policy_of, solve
 from azx.runtime.variant import MINI, STANDARD

@@ -63,7 +63,9 @@ def _part(tensors: Tensors, prefix: str) -> Tensors:
     return {k.removeprefix(start): v for k, v in tensors.items() if k.startswith(start)}
 
 
-def _write(run: Path, kind: str, config: TrainConfig, info: dict[str, Any], tensors: Tensors) -> None:
+def _write(
+    run: Path, kind: str, config: TrainConfig, info: dict[str, Any], tensors: Tensors
+) -> None:
     weights = run / f"{kind}-{info['round']:06d}.safetensors"
     write_bytes(weights, save({k: np.ascontiguousarray(v) for k, v in tensors.items()}))
     write_json(
@@ -133,7 +135,9 @@ def _load(path: Path, module: nn.Module, tensors: Tensors) -> None:
     try:
         module.load_state_dict({k: torch.from_numpy(v.copy()) for k, v in tensors.items()})
     except RuntimeError as error:
-        raise RunError(f"{path}: its weights do not fit the network of its config: {error}") from error
+        raise RunError(
+            f"{path}: its weights do not fit the network of its config: {error}"
+        ) from error
 
 
 def load_network(path: Path) -> LoadedNetwork:
@@ -145,6 +149,8 @@ def load_network(path: Path) -> LoadedNetwork:
             raise RunError(f"{path} holds no checkpoint: expected best.json or last.json in it")
         path = found[0]
     checkpoint = read_checkpoint(path)
-    network = PolicyValueNetwork(variant_named(checkpoint.config.variant), checkpoint.config.network)
+    network = PolicyValueNetwork(
+        variant_named(checkpoint.config.variant), checkpoint.config.network
+    )
     _load(path, network, _part(checkpoint.tensors, "average"))
     return LoadedNetwork(network.eval(), checkpoint.config, checkpoint.info)

@@ -11,7 +11,6 @@ import tomllib
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import NoneType, UnionType
 from typing import Any, TypeVar
 
 import azx.runtime
@@ -146,7 +145,7 @@ def _build(kind: type[Config], data: object, where: str, prefix: str) -> Config:
             f"{where}: unknown field {prefix}{unknown[0]}; known are "
             + ", ".join(f"{prefix}{name}" for name in hints)
         )
-    values = {}
+    values: dict[str, Any] = {}
     for name, value in data.items():
         hint = hints[name]
         if dataclasses.is_dataclass(hint):
@@ -156,17 +155,12 @@ def _build(kind: type[Config], data: object, where: str, prefix: str) -> Config:
     return kind(**values)
 
 
-def _typed(hint: object, value: object, where: str, name: str) -> object:
-    allowed = typing.get_args(hint) if isinstance(hint, UnionType) else (hint,)
-    if value is None and NoneType in allowed:
-        return None
-    for kind in allowed:
-        if kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-            return float(value)
-        if isinstance(value, kind) and not (kind is int and isinstance(value, bool)):  # type: ignore[arg-type]
-            return value
-    names = " or ".join(getattr(kind, "__name__", str(kind)) for kind in allowed)
-    raise UsageError(f"{where}: {name} must be {names}, found {value!r}")
+def _typed(kind: type, value: object, where: str, name: str) -> object:
+    if kind is float and type(value) in (int, float):
+        return float(value)  # type: ignore[arg-type]
+    if type(value) is kind:
+        return value
+    raise UsageError(f"{where}: {name} must be {kind.__name__}, found {value!r}")
 
 
 def presets() -> list[str]:

@@ -41,9 +41,7 @@ def measure(
     return Strength(by_policy.scores(), by_one_ply.scores(), explained, bias)
 
 
-def explain(
-    evaluator: Evaluator, games: Games
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def explain(evaluator: Evaluator, games: Games) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Explained variance and bias [C] of the value before each move of `games`.
 
     1 - Var(made - foreseen) / Var(made), of the points made from there on. The draws' luck keeps it

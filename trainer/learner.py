@@ -32,7 +32,9 @@ class Losses(NamedTuple):
         return self.q / POINTS**2 + policy_weight * self.policy
 
 
-def losses(network: PolicyValueNetwork, outputs: Outputs, batch: Samples, temperature: float) -> Losses:
+def losses(
+    network: PolicyValueNetwork, outputs: Outputs, batch: Samples, temperature: float
+) -> Losses:
     """The losses of `outputs` for `batch`, on the outputs' device.
 
     Where the batch has a policy of its own, it is the target for the tile that was drawn. Otherwise
@@ -105,7 +107,7 @@ class Learner:
             outputs = self.network(boards)
         found = losses(self.network, outputs, batch, self.config.temperature)
         self.optimizer.zero_grad(set_to_none=True)
-        found.total(self.config.policy_weight).backward()  # type: ignore[no-untyped-call]
+        found.total(self.config.policy_weight).backward()
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
         self.optimizer.step()
         with torch.no_grad():

@@ -77,7 +77,7 @@ def learn_one_batch(
     for _ in range(STEPS):
         loss = cross_entropy(student(inputs).policy_logits[rows, tiles], cells)
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
     return loss.item(), _best_constant(tiles, cells, filled, network.variant.tiles)
 
@@ -93,7 +93,7 @@ def _best_constant(tiles: Tensor, cells: Tensor, filled: Tensor, kinds: int) -> 
     def closure() -> float:
         optimizer.zero_grad()
         value = loss()
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         return value.item()
 
     optimizer.step(closure)

@@ -6,6 +6,7 @@ Letters: M samples   T tiles   C cells
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,9 +49,7 @@ class Samples:
         )
 
 
-def lambda_returns(
-    played: Round, lam: float
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def lambda_returns(played: Round, lam: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Points to come from each afterstate [G, C + 1], bootstrapped, and their luck's variance.
 
     G(k) = (1 - lam) V(k) + lam (gain(k) + G(k + 1))  (Sutton 1988), with lam = 0 where placement k
@@ -62,7 +61,9 @@ def lambda_returns(
     returns, floor = np.zeros_like(played.values), np.zeros_like(played.values)
     for k in range(gains.shape[1] - 1, -1, -1):
         share = np.where(played.explored[:, k], 0.0, lam).astype(np.float32)
-        returns[:, k] = (1 - share) * played.values[:, k] + share * (gains[:, k] + returns[:, k + 1])
+        returns[:, k] = (1 - share) * played.values[:, k] + share * (
+            gains[:, k] + returns[:, k + 1]
+        )
         floor[:, k] = share**2 * (played.luck[:, k] + floor[:, k + 1])
     return returns, floor
 
@@ -98,7 +99,7 @@ class Replay:
         parts = [[getattr(kept, f.name) for kept in self._kept] for f in fields(Samples)]
         return Samples(*(None if column[0] is None else np.concatenate(column) for column in parts))  # type: ignore[arg-type]
 
-    def to_arrays(self) -> dict[str, NDArray[np.generic]]:
+    def to_arrays(self) -> dict[str, NDArray[Any]]:
         """For a checkpoint: every array, named by round and field."""
         return {
             f"{age}.{f.name}": getattr(kept, f.name)
@@ -107,7 +108,7 @@ class Replay:
             if getattr(kept, f.name) is not None
         }
 
-    def from_arrays(self, arrays: dict[str, NDArray[np.generic]]) -> None:
+    def from_arrays(self, arrays: dict[str, NDArray[Any]]) -> None:
         """The inverse of `to_arrays`."""
         ages = sorted({int(name.partition(".")[0]) for name in arrays})
         self._kept = [

@@ -66,8 +66,8 @@ def _expect(  # type: ignore[no-untyped-def]
             for c in range(size):
                 if board[c] < 0:
                     best = max(best, worth[t, c])
-            total += best
-            squares += best * best
+            total += float(best)
+            squares += float(best) ** 2
             count += 1
         mean = total / count
         value[g] = mean
@@ -77,7 +77,7 @@ def _expect(  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _choose(boards, keys, worth, share, noise, cell, explored):  # type: ignore[no-untyped-def]
-    """The best of `worth` [G, C] with Gumbel noise, or for a `share` of the games any empty cell."""
+    """The best of `worth` [G, C] with Gumbel noise; for a `share` of the games any empty cell."""
     games, size = boards.shape
     for g in range(games):
         placed = 0

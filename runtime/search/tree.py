@@ -9,7 +9,7 @@ Shape letters: G trees   N nodes of a tree   T tiles   C cells   E = C edges at 
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,11 +63,12 @@ class Path(NamedTuple):
     decision: NDArray[np.int32]  # [G, C]
     edge: NDArray[np.int32]  # [G, C]
 
+
 def new_trees(variant: Variant, games: int, nodes: int) -> tuple[Trees, Path]:
     """Room for `games` trees of `nodes` chance and decision nodes each."""
     tiles, cells = variant.tiles, variant.cells
 
-    def per_tree(dtype: type, *shape: int) -> NDArray[np.generic]:
+    def per_tree(dtype: type, *shape: int) -> NDArray[Any]:
         return np.zeros((games, *shape), dtype=dtype)
 
     trees = Trees(
@@ -95,10 +96,8 @@ def new_trees(variant: Variant, games: int, nodes: int) -> tuple[Trees, Path]:
         edge_value=per_tree(np.float32, nodes, cells),
         gain=per_tree(np.float32, nodes, cells),
         child=per_tree(np.int32, nodes, cells),
-    )  # type: ignore[arg-type]
-    path = Path(
-        per_tree(np.int32), per_tree(np.int32, cells), per_tree(np.int32, cells)
-    )  # type: ignore[arg-type]
+    )
+    path = Path(per_tree(np.int32), per_tree(np.int32, cells), per_tree(np.int32, cells))
     return trees, path
 
 

@@ -19,7 +19,7 @@ from azx.cli.options import (
     UnverifiedOption,
     VariantOption,
 )
-from azx.cli.terminal import busy, check_writable, say, stdout, table
+from azx.cli.terminal import busy, check_writable, counted, say, stdout, table
 from azx.runtime.bench import (
     GOOD_SHARE,
     BatchTiming,
@@ -251,7 +251,7 @@ def _card(evaluator: OnnxEvaluator, load_seconds: float, machine: dict[str, Any]
         f"numpy {machine['numpy']}, Python {machine['python']}",
         f"model      {evaluator.model.path} ({evaluator.model.sha256[:12]}), "
         f"{evaluator.variant.name}, loaded in {load_seconds:.2f} s",
-        f"ran on     {evaluator.provider_used}, {evaluator.threads} threads",
+        f"ran on     {evaluator.provider_used}, {counted(evaluator.threads, 'thread')}",
         "",
     ]
 
@@ -300,7 +300,6 @@ def _print_search(
     say(
         console,
         "",
-        f"with the network the search reaches {share:.0%} of what the network alone does at "
-        f"batch {ceiling.batch}",
+        f"the search reaches {share:.0%} of the network alone at batch {ceiling.batch}",
         "",
     )

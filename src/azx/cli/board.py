@@ -18,6 +18,7 @@ from azx.runtime.variant import Variant
 AXIS_STYLES = ("bold yellow", "bold cyan", "bold magenta")
 AXIS_NAMES = ("column", "rising", "falling")
 GRID_STYLE = "bright_black"
+NUMBER_STYLE = "default"
 
 
 def tile_name(variant: Variant, tile: int) -> str:
@@ -68,7 +69,7 @@ def draw_board(
         tile = int(board[cell])
         if tile < 0:
             if numbered:
-                text[left + 1 : left + step] = str(cell).center(inside)
+                text[left + 1 : left + step] = f"{cell:^{inside}}"
                 styles.append((top + 1, left + 1, left + step, "bold"))
             continue
         if cell == laid:
@@ -78,11 +79,13 @@ def draw_board(
             start = left + 2 + axis * (digits + 1)
             text[start : start + digits] = str(number).rjust(digits)
             pays = variant.tables.cell_lines[cell, axis] in complete
-            styles.append((top + 1, start, start + digits, AXIS_STYLES[axis] if pays else "none"))
+            styles.append(
+                (top + 1, start, start + digits, AXIS_STYLES[axis] if pays else NUMBER_STYLE)
+            )
 
     drawing = [Text("".join(row), GRID_STYLE) for row in rows]
     for row, start, end, style in styles:
-        drawing[row].stylize(style if style != "none" else "default", start, end)
+        drawing[row].stylize(style, start, end)
     return drawing
 
 
@@ -105,7 +108,7 @@ def beside(drawing: list[Text], words: list[str]) -> list[Text]:
     joined = []
     for row in range(max(len(drawing), len(said))):
         line = (drawing[row] if row < len(drawing) else blank).copy()
-        line.append("   " + said[row] if row < len(said) else "", "default")
+        line.append("   " + said[row] if row < len(said) else "", NUMBER_STYLE)
         line.rstrip()
         joined.append(line)
     return joined

@@ -22,7 +22,7 @@ INTERRUPTED = 130
 
 UNEXPECTED = 2
 
-TRAINING_PACKAGES = ("torch", "onnx", "onnxscript", "safetensors")
+TRAINING_PACKAGES = ("torch", "onnx", "onnxscript", "safetensors", "tensorboard")
 
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 

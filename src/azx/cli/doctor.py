@@ -11,7 +11,7 @@ from rich.text import Text
 
 from azx.cli.boundary import need_training_packages
 from azx.cli.networks import TargetArgument, find_network
-from azx.cli.terminal import busy, say, stdout, table
+from azx.cli.terminal import busy, counted, say, stdout, table
 from azx.runtime.errors import CheckFailed
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ STYLES = {"fail": "bold red", "warn": "yellow", "note": "none"}
 def doctor(target: TargetArgument) -> None:
     """Find out whether a network is alive.
 
-    Shows the statistics of every parameter, and whether training reaches it. Exit code 1 where something in it is dead or broken.
+    Shows the statistics of every parameter, and whether training reaches it.
+    Exit code 1 where something in it is dead or broken.
 
     \b
     Examples:
@@ -54,7 +55,7 @@ def doctor(target: TargetArgument) -> None:
     failures = sum(finding.severity == "fail" for finding in found.findings)
     if failures:
         raise CheckFailed(f"{target} is not healthy: failures in the table above: {failures}")
-    say(console, f"{target} is alive: {len(found.parameters)} parameters, no failures")
+    say(console, f"{target} is alive: {counted(len(found.parameters), 'parameter')}, no failures")
 
 
 def _parameter_table(parameters: Sequence[ParameterFacts]) -> Table:

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 
 import azx
 from azx.cli.show import Strategy
-from azx.cli.terminal import busy, counting
+from azx.cli.terminal import busy, counted, counting
 from azx.runtime.play import play_games
-from azx.runtime.players import network_player
 from azx.runtime.records import Games
 from azx.runtime.stats import estimate
 
@@ -33,8 +32,8 @@ def play_many(strategy: Strategy, orders: NDArray[np.int8], keys: NDArray[np.uin
     """Play `orders` int8 [N, C] with a progress bar; Ctrl-C says that nothing was written."""
     done = 0
     try:
-        with busy("compiling"):
-            _compile(strategy, orders, keys)
+        with busy("getting ready"):
+            strategy.get_ready()
         player = strategy.player()
         with counting("games", len(orders)) as count:
 
@@ -51,12 +50,6 @@ def play_many(strategy: Strategy, orders: NDArray[np.int8], keys: NDArray[np.uin
             f"{done} of {len(orders)} games were played, and nothing was written"
         ) from None
     return Played(games, seconds)
-
-
-def _compile(strategy: Strategy, orders: NDArray[np.int8], keys: NDArray[np.uint64]) -> None:
-    """Have the compiled code ready, which takes half a minute once in an installation's life."""
-    player = network_player(strategy.evaluator, min(strategy.simulations, 1), strategy.one_ply)
-    play_games(player, orders[:1], keys[:1]).scores()
 
 
 def report_of(strategy: Strategy, played: Played, seed: int, orders: Path | None) -> dict[str, Any]:
@@ -100,5 +93,5 @@ def report_lines(report: dict[str, Any]) -> list[str]:
         f"quantiles  {quantiles}",
         f"speed      {report['games_per_second']:.1f} games/s, {report['seconds']:.1f} s in all",
         f"model      {report['model']['path']} ({report['model']['sha256'][:12]})",
-        f"ran on     {report['provider']}, {report['threads']} threads",
+        f"ran on     {report['provider']}, {counted(report['threads'], 'thread')}",
     ]

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from azx.cli.board import beside, draw_board, tile_name
 from azx.cli.show import Game, Strategy, chosen, to_come
-from azx.cli.terminal import say
+from azx.cli.terminal import counted, say
 from azx.runtime.onnx_evaluator import OnnxEvaluator
 from azx.runtime.play import play_games
 from azx.runtime.players import Player
@@ -26,14 +26,15 @@ def play_against(
         _show_position(console, strategy, game, tile)
         cell = _ask(console, strategy, player, game, tile, key)
         if cell is None:
-            say(console, f"left after {len(game.cells)} tiles with {game.score} points")
+            laid, won = counted(len(game.cells), "tile"), counted(game.score, "point")
+            say(console, f"left after {laid} with {won}")
             return None
         _comment(console, strategy, player, game, tile, cell, key)
         game.lay(tile, cell)
         if game.gain:
-            say(console, f"{game.gain} points: {', '.join(game.won)}")
+            say(console, f"{counted(game.gain, 'point')}: {', '.join(game.won)}")
         say(console, "")
-    say(console, *draw_board(game.variant, game.board), "")
+    say(console, *beside(draw_board(game.variant, game.board), []), "")
     own = play_games(strategy.player(), order[None], key).scores()[0]
     say(console, f"your score {game.score}; the network on the same tiles: {own}")
     return game.record()

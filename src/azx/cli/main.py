@@ -13,6 +13,7 @@ from azx.cli.doctor import doctor
 from azx.cli.export import export
 from azx.cli.play import play
 from azx.cli.solve import solve
+from azx.cli.train import train
 from azx.cli.verify import verify
 
 app = typer.Typer(
@@ -52,7 +53,7 @@ def azx_command(
     """
 
 
-for command in (play, verify, solve, export, doctor):
+for command in (play, verify, solve, train, doctor, export):
     app.command()(guarded(command))
 app.add_typer(bench_app, name="bench")
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from azx.runtime.errors import UsageError
 from azx.runtime.variant import STANDARD, Variant
 
 if TYPE_CHECKING:
@@ -35,8 +36,13 @@ class Network:
 
 def find_network(target: str) -> Network:
     """Load `target`; needs torch. Raises `RunError` or `UsageError` where it is none."""
-    if ":" in target and not Path(target).exists():
-        return _from_factory(target)
+    if not Path(target).exists():
+        if ":" in target:
+            return _from_factory(target)
+        raise UsageError(
+            f"{target}: no such run or checkpoint; give a run's folder, a checkpoint's .json, or "
+            "package.module:factory for a network of your own"
+        )
     from azx.trainer.checkpoint import load_network
 
     loaded = load_network(Path(target))

@@ -131,6 +131,8 @@ def play(
         if report is not None:
             say(console, f"written    {report}")
     else:
+        with busy("getting ready"):
+            strategy.get_ready()
         say(console, *_heading(strategy, seed))
         finished = (play_against if human else show_game)(console, strategy, drawn[0], keys)
     if record is not None and finished is not None:

@@ -11,9 +11,11 @@ from rich.console import Console
 from azx.cli.board import beside, complete_lines, draw_board, line_name, tile_name
 from azx.cli.terminal import say
 from azx.runtime.onnx_evaluator import OnnxEvaluator
+from azx.runtime.play import play_games
 from azx.runtime.players import Player, network_player
 from azx.runtime.records import Games
 from azx.runtime.rules import EMPTY, placement_gains
+from azx.runtime.seeds import draw_orders, game_keys
 from azx.runtime.variant import Variant
 
 
@@ -40,6 +42,12 @@ class Strategy:
     def player(self) -> Player:
         """A new player, without memories of another game."""
         return network_player(self.evaluator, self.simulations, self.one_ply)
+
+    def get_ready(self) -> None:
+        """Have all that is compiled compiled: half a minute, once in an installation's life."""
+        keys = game_keys(0, 1)
+        player = network_player(self.evaluator, min(self.simulations, 1), self.one_ply)
+        play_games(player, draw_orders(self.variant, keys), keys).scores()
 
 
 class Game:

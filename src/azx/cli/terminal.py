@@ -40,6 +40,11 @@ def say(console: Console, *lines: str | Text) -> None:
         console.print(line, soft_wrap=True)
 
 
+def counted(number: int, thing: str) -> str:
+    """`1 thread`, `2 threads`."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
 @contextmanager
 def busy(what: str) -> Iterator[Callable[[str], None]]:
     """A spinner on a terminal, nothing elsewhere; yields a function that changes its words."""

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from azx.cli.training_packages import training_packages
+from azx.cli.boundary import need_training_packages
 
 if TYPE_CHECKING:
     from azx.trainer.config import TrainConfig
@@ -100,14 +100,17 @@ def train(
     Before the first step the network is checked to be alive; a run that stops learning is stopped.
     Ctrl-C saves; --resume goes on as if nothing had happened.
 
-    Example: azx train --preset quick --run runs/quick
+    \b
+    Examples:
+      azx train --preset quick --run runs/quick
+      azx train --preset mini --set network.width=128
+      azx train --run runs/quick --resume
     """
-    with training_packages():
-        import torch
-
-        from azx.trainer.train import train as train_run
+    need_training_packages()
+    import torch
 
     from azx.runtime.records import read_games
+    from azx.trainer.train import train as train_run
 
     console = Console(stderr=True)
     folder = run or Path("runs") / preset.removesuffix(".toml")

@@ -1,0 +1,35 @@
+# Two commands for a fresh machine: `make play` and `make test`. Each makes an environment of its own.
+
+PYTHON ?= python3
+PLAY := .venv-play
+TEST := .venv
+
+.PHONY: play test lint clean
+
+play: $(PLAY)/ready ## set up the runtime alone (no PyTorch) and play a game with the shipped network
+	$(PLAY)/bin/azx play
+
+test: $(TEST)/ready lint ## set up everything, check types and style, run all tests
+	$(TEST)/bin/python -m pytest
+
+lint: $(TEST)/ready
+	$(TEST)/bin/ruff check .
+	$(TEST)/bin/ruff format --check .
+	# mypy reads an installed copy: a checkout's folders are not where the package says they are.
+	rm -rf $(TEST)/typed
+	$(TEST)/bin/pip install --quiet --no-deps --target $(TEST)/typed .
+	cd $(TEST)/typed && ../bin/mypy --config-file ../../pyproject.toml -p azx
+
+clean:
+	rm -rf $(PLAY) $(TEST) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(PLAY)/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(PLAY)
+	$(PLAY)/bin/pip install --quiet --constraint constraints.txt .
+	touch $@
+
+$(TEST)/ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(TEST)
+	$(TEST)/bin/pip install --quiet --constraint constraints.txt torch==2.13.0
+	$(TEST)/bin/pip install --quiet --constraint constraints.txt --editable '.[train]' pytest hypothesis ruff mypy
+	touch $@
