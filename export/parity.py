@@ -138,7 +138,8 @@ def _bounds(
         doubled = separate_copy(module).double()
         with _default_double(), _Doubled():
             exact = _run_torch(doubled, positions.boards)
-        single = [name for name, tensor in exact.items() if tensor.dtype != torch.float64]
+        floats = {name: tensor for name, tensor in exact.items() if tensor.is_floating_point()}
+        single = [name for name, tensor in floats.items() if tensor.dtype != torch.float64]
         reason = f"{single[0]} stays {exact[single[0]].dtype}" if single else ""
     except Exception as error:  # a forward may insist on float32
         reason = first_line(error)

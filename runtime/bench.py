@@ -123,7 +123,7 @@ def time_search(
     def run() -> None:
         nonlocal run_number
         run_number += 1
-        # Keys of its own for each run, so that no tree is kept from the one before.
+        # The roots of the last run are no children of themselves, so every tree starts anew.
         search.run(boards, tiles, game_keys(run_number, games))
 
     run()

@@ -8,6 +8,7 @@
     │   └── RunError       ... as a training run or checkpoint
     ├── ProviderError      the device asked for is not to be had                exit code 2
     └── CheckFailed        everything was readable, and a check said no         exit code 1
+        └── GateRefused    ... the export gate's, with its report (azx.export.gate)
 
 The message is for the person at the terminal: what was found, what was expected, what to do.
 """

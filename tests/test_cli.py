@@ -23,6 +23,7 @@ from onnx import TensorProto, helper, numpy_helper
 from typer.testing import CliRunner, Result
 
 import azx
+from azx.cli.human import estimates
 from azx.cli.main import app
 from azx.runtime import models
 from azx.runtime.bench import BatchTiming, SearchTiming, recommended_batch
@@ -279,6 +280,21 @@ def test_the_difference_is_that_of_gain_and_value(mini: Path) -> None:
     assert f"yours is worth {value[mine] - value[best]:+.1f} points" in shown
     same = good(run("play", "--model", mini, *options, given=f"{best}\nq\n"))
     assert "the network would have done the same" in same
+
+
+def test_an_estimate_is_the_gain_and_what_is_to_come(mini: Path) -> None:
+    """Cell 1 closes a column of fives; everywhere else nothing is won."""
+    evaluator = open_model(mini)
+    board = MINI.empty_boards(1)[0]
+    board[0] = MINI.tile_of[5, 2, 3]
+    tile = MINI.tile_of[5, 6, 4]
+    found = estimates(evaluator, board, tile)
+    assert sorted(found) == [1, 2, 3, 4, 5, 6]
+    for cell, worth in found.items():
+        after = board.copy()
+        after[cell] = tile
+        gain = 10 if cell == 1 else 0
+        assert worth == gain + evaluator.evaluate(after[None]).value[0]
 
 
 @pytest.mark.parametrize("leaving", ["3\nq\n", "3\n"])
@@ -570,6 +586,14 @@ def test_the_unexpected_is_one_line_and_debug_tells_more(
     assert "Traceback" in run("--debug", "play", "--variant", "giant").stderr
 
 
+def test_an_error_is_three_lines_at_most(mini: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def wordy(*_: object) -> None:
+        raise ModelError("\n\n".join(f"line {n}" for n in range(9)))
+
+    monkeypatch.setattr("azx.cli.verify.verify_model", wordy)
+    assert run("verify", mini).stderr == "error: line 0\nline 1\nline 2\n"
+
+
 def test_an_interrupt_is_one_line(mini: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
@@ -650,7 +674,7 @@ def test_bench_measures_the_network_and_the_search(mini: Path, tmp_path: Path) -
         done = 5 * 3 * len(runs["seconds"]) / sum(runs["seconds"])
         assert runs["simulations_per_second"] == pytest.approx(done)
         # Each game asks for its root, and at most once for each simulation.
-        assert done / 3 < runs["boards_per_second"] <= done * 4 / 3
+        assert done / 3 < runs["boards_per_second"] <= 1.001 * done * 4 / 3
     assert found["provider"] == "cpu"
     assert found["threads"] == 1
     assert found["model"]["sha256"][:12] in shown

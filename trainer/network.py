@@ -215,6 +215,9 @@ class PolicyValueNetwork(nn.Module):
         super().__init__()
         self.variant, self.config = variant, config
         self.encoding = BoardEncoding(variant)
+        ones = torch.ones(variant.tiles * variant.cells, 1)
+        self.register_buffer("ones", ones, persistent=False)
+        self.ones: Tensor
         self.trunk: nn.Module
         self.heads: nn.Module
         if config.trunk == "dense":
@@ -229,7 +232,10 @@ class PolicyValueNetwork(nn.Module):
         logits = policy.float().masked_fill((board >= 0).unsqueeze(1), MASKED_LOGIT)
         more_to_come = (features.empty_cells > 1.0).to(torch.float32)
         q = q.float() * (POINTS * more_to_come)[:, None, None]
-        by_tile = (logits.softmax(dim=2) * (features.gains.float() + q)).sum(dim=2)  # [B, T]
         tiles_left = features.tiles_left.float()
-        value = (by_tile * tiles_left).sum(dim=1) / tiles_left.sum(dim=1)
-        return Outputs(logits, value, q)
+        chance = tiles_left / tiles_left.sum(dim=1, keepdim=True)
+        by_placement = logits.softmax(dim=2) * (features.gains.float() + q) * chance.unsqueeze(2)
+        # A product with ones adds up in the same order in every batch, where onnxruntime's
+        # ReduceSum does not: the last bit would depend on what else is evaluated.
+        value = by_placement.flatten(1) @ self.ones
+        return Outputs(logits, value.squeeze(1), q)

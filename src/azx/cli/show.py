@@ -66,9 +66,8 @@ class Game:
     def lay(self, tile: int, cell: int) -> None:
         """Put `tile` on the empty `cell` and count its points."""
         before = set(complete_lines(self.variant, self.board))
-        self.gain = int(
-            placement_gains(self.variant, self.board[None], np.int8([tile]), np.int8([cell]))[0]
-        )
+        laid, where = np.array([tile], dtype=np.int8), np.array([cell], dtype=np.int8)
+        self.gain = int(placement_gains(self.variant, self.board[None], laid, where)[0])
         self.board[cell] = tile
         self.tiles.append(tile)
         self.cells.append(cell)

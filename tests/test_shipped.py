@@ -1,0 +1,70 @@
+"""The networks that come with azx: sound, the same in any batch, as strong as their cards say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import REPOSITORY, random_boards
+
+from azx.runtime.models import shipped_model
+from azx.runtime.onnx_evaluator import open_model
+from azx.runtime.play import play_games
+from azx.runtime.players import OnePlyPlayer, PolicyPlayer, SearchPlayer
+from azx.runtime.records import read_orders
+from azx.runtime.seeds import draw_orders, game_keys
+from azx.runtime.solver import Solution, expected_score, policy_of
+from azx.runtime.variant import MINI, STANDARD
+from azx.runtime.verify import verify_model
+
+MODELS = REPOSITORY / "models"
+
+
+@pytest.mark.parametrize("name", ["standard", "mini"])
+def test_the_shipped_networks_pass_their_own_checks(name: str) -> None:
+    checks = verify_model(MODELS / f"{name}.onnx", provider="cpu")
+    assert [check.name for check in checks if not check.passed] == []
+    assert shipped_model(name) == MODELS / f"{name}.onnx"
+    assert (MODELS / f"{name}.md").is_file()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_answer_does_not_depend_on_the_batch(threads: int) -> None:
+    """To the last bit, on the CPU: games are the same whatever is played beside them."""
+    evaluator = open_model(MODELS / "standard.onnx", STANDARD, "cpu", threads)
+    boards = random_boards(STANDARD, 400, seed=8)
+    together = evaluator.evaluate(boards)
+    for size in (1, 2, 3, 7, 64, 129):
+        for start in range(0, 130, size):
+            part = slice(start, start + size)
+            for whole, alone in zip(together, evaluator.evaluate(boards[part]), strict=True):
+                assert whole is not None
+                assert (whole[part] == alone).all()
+
+
+def test_the_same_games_alone_and_together() -> None:
+    evaluator = open_model(MODELS / "standard.onnx", STANDARD, "cpu")
+    keys = game_keys(6, 5)
+    orders = draw_orders(STANDARD, keys)
+    for make in (PolicyPlayer, OnePlyPlayer, lambda e: SearchPlayer(e, 16)):
+        together = play_games(make(evaluator), orders, keys)
+        alone = [play_games(make(evaluator), orders[g : g + 1], keys[g : g + 1]) for g in range(5)]
+        assert (together.cells == np.concatenate([game.cells for game in alone])).all()
+
+
+def test_mini_plays_within_one_percent_of_perfect(mini_solution: Solution) -> None:
+    evaluator = open_model(MODELS / "mini.onnx", MINI, "cpu")
+    exact = expected_score(MINI, policy_of(OnePlyPlayer(evaluator)))
+    assert exact > 0.99 * mini_solution.optimum
+    assert f"{exact:.3f}" in (MODELS / "mini.md").read_text()
+
+
+def test_standard_is_as_strong_as_its_card_says(shared: Path) -> None:
+    """On the first 1,000 reference orders, against the published players on the same ones."""
+    orders = read_orders(shared / "data" / "eval_orders.npy", STANDARD)[:1000]
+    evaluator = open_model(MODELS / "standard.onnx", STANDARD, "cpu")
+    scores = play_games(PolicyPlayer(evaluator), orders, game_keys(0, 1000)).scores()
+    figures = json.loads((MODELS / "standard.json").read_text())["figures"]
+    assert scores.mean() == pytest.approx(figures["policy"]["mean"], abs=3.0)
