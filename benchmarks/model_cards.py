@@ -120,12 +120,12 @@ def markdown(name: str, card: ModelCard, sha256: str, figures: dict[str, Any]) -
         *rows(figures),
         "",
         f"Trained with {training.get('games', 0):,} games of self-play in "
-        f"{training.get('seconds', 0) / 60:.0f} minutes; the best of the evaluated rounds "
+        f"{training.get('seconds', 0) / 60:.1f} minutes; the best of the evaluated rounds "
         f"(round {training.get('round')}). Through the export gate: "
         f"{'verified' if card.verified else 'UNVERIFIED'}.",
         "",
-        "Input, outputs and their meaning: the contract in the README. It plays this variant and no "
-        "other; the values are points to come under its own policy, not under perfect play.",
+        "Input, outputs and their meaning: the contract in the README. It plays this variant and "
+        "no other; the values are points to come under its own policy, not under perfect play.",
         "",
         f"sha256 `{sha256}`, made by azx {card.made_by.get('azx')} at commit "
         f"`{card.made_by.get('commit')}`. Figures: `python benchmarks/model_cards.py`, on the CPU.",

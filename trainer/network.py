@@ -237,5 +237,5 @@ class PolicyValueNetwork(nn.Module):
         by_placement = logits.softmax(dim=2) * (features.gains.float() + q) * chance.unsqueeze(2)
         # A product with ones adds up in the same order in every batch, where onnxruntime's
         # ReduceSum does not: the last bit would depend on what else is evaluated.
-        value = by_placement.flatten(1) @ self.ones
-        return Outputs(logits, value.squeeze(1), q)
+        value = (by_placement.flatten(1) @ self.ones).squeeze(1)
+        return Outputs(logits, value.float(), q)
