@@ -23,9 +23,10 @@ lint: $(TEST)/ready
 clean:
 	rm -rf $(PLAY) $(TEST) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-$(PLAY)/ready: pyproject.toml constraints.txt
+$(PLAY)/ready: pyproject.toml constraints.txt $(shell find src runtime models -type f)
 	$(PYTHON) -m venv $(PLAY)
 	$(PLAY)/bin/pip install --quiet --constraint constraints.txt .
+	$(PLAY)/bin/pip install --quiet --no-deps --force-reinstall .
 	touch $@
 
 $(TEST)/ready: pyproject.toml constraints.txt

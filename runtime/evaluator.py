@@ -1,7 +1,7 @@
 """What a player asks of a network: boards in, the contract's outputs out.
 
 An evaluator gives the same answer for a board whatever else is in the batch; players and search
-rely on it, and `tests/test_evaluators.py` holds every implementation to it.
+rely on it, and `tests/test_players.py` holds every implementation to it.
 """
 
 from __future__ import annotations
@@ -48,7 +48,6 @@ class UniformEvaluator:
         """Zeros throughout: search looks at the priors of empty cells only."""
         if len(boards) > len(self._zeros):
             self._zeros = np.zeros((len(boards), *self._zeros.shape[1:]), dtype=np.float32)
-            self._zeros.flags.writeable = False
         zeros = self._zeros[: len(boards)]
         return Evaluation(zeros, np.zeros(len(boards), dtype=np.float32), zeros)
 

@@ -14,7 +14,10 @@ from azx.runtime.errors import InputError, UsageError
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path in the same folder; on success it becomes `path`, else it goes."""
-    path = Path(path)
+    path = Path(path).resolve()  # a link is followed, and stays
+    if path.exists() and not path.is_file() and not path.is_dir():
+        yield path  # a device or a pipe cannot be replaced, only written to
+        return
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

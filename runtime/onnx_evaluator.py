@@ -137,8 +137,8 @@ class OnnxEvaluator:
                 f"{self.model.path} fails on a batch of {len(boards)}: {_first_line(error)}"
             ) from error
         logits, value, q = (*results, None)[:3]
-        # The value sums over all the network said of the tiles left, so NaN anywhere shows here.
-        if not np.isfinite(value).all():
+        # A sum is finite only if all its terms are, and is quicker than looking at each.
+        if not all(np.isfinite(output.sum()) for output in results):
             raise ModelError(
                 f"{self.model.path} gives NaN or Inf: its weights are broken; `azx doctor` on the "
                 "run it came from tells where"

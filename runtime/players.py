@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import Protocol
 
 import numpy as np
-from numba import njit, uint64
+from numba import uint64
 from numpy.typing import NDArray
 
+from azx.runtime.compiled import compiled
 from azx.runtime.evaluator import Evaluator
 from azx.runtime.rules import EMPTY, placement_gain, placement_gains
 from azx.runtime.search import Search
@@ -32,7 +33,7 @@ class Player(Protocol):
         ...
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _random_cells(boards, keys, out):  # type: ignore[no-untyped-def]
     for g in range(boards.shape[0]):
         empty = 0
@@ -47,7 +48,7 @@ def _random_cells(boards, keys, out):  # type: ignore[no-untyped-def]
                 wanted -= 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _greedy_cells(tables, boards, tiles, keys, out):  # type: ignore[no-untyped-def]
     for g in range(boards.shape[0]):
         empty = 0

@@ -8,16 +8,16 @@ code; nothing here knows about search or networks.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from azx.runtime.compiled import compiled, inlined
 from azx.runtime.errors import RecordError
 from azx.runtime.variant import Tables, Variant
 
 EMPTY = -1
 
 
-@njit(cache=True, nogil=True, inline="always")
+@inlined
 def placement_gain(tables: Tables, board: NDArray[np.int8], tile: int, cell: int) -> int:
     """Points won at once by laying `tile` on the empty `cell` of one board [C].
 
@@ -41,13 +41,13 @@ def placement_gain(tables: Tables, board: NDArray[np.int8], tile: int, cell: int
     return gain
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _placement_gains(tables, boards, tiles, cells, out):  # type: ignore[no-untyped-def]
     for b in range(boards.shape[0]):
         out[b] = placement_gain(tables, boards[b], tiles[b], cells[b])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def add_board_gains(tables: Tables, board: NDArray[np.int8], out: NDArray[np.float32]) -> None:
     """Add to `out` [T, C] the gain of every tile on every empty cell of one board.
 
@@ -81,13 +81,13 @@ def add_board_gains(tables: Tables, board: NDArray[np.int8], out: NDArray[np.flo
                     out[tile, open_cell] += number * length
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _all_gains(tables, boards, out):  # type: ignore[no-untyped-def]
     for b in range(boards.shape[0]):
         add_board_gains(tables, boards[b], out[b])
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _scores(tables, boards, out):  # type: ignore[no-untyped-def]
     for b in range(boards.shape[0]):
         total = 0
@@ -108,7 +108,7 @@ def _scores(tables, boards, out):  # type: ignore[no-untyped-def]
         out[b] = total
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _tiles_left(boards, out):  # type: ignore[no-untyped-def]
     for b in range(boards.shape[0]):
         for c in range(boards.shape[1]):

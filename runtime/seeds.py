@@ -7,13 +7,14 @@ played. The mixing function is splitmix64 (Steele, Lea and Flood 2014).
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, uint64
+from numba import uint64
 from numpy.typing import NDArray
 
+from azx.runtime.compiled import compiled, inlined
 from azx.runtime.variant import Variant
 
 
-@njit(cache=True, nogil=True, inline="always")
+@inlined
 def mix(key: np.uint64 | int, counter: np.uint64 | int) -> np.uint64:
     """uint64: a well-mixed function of two uint64."""
     z = uint64(key) + (uint64(counter) + uint64(1)) * uint64(0x9E3779B97F4A7C15)
@@ -22,19 +23,19 @@ def mix(key: np.uint64 | int, counter: np.uint64 | int) -> np.uint64:
     return z ^ (z >> uint64(31))
 
 
-@njit(cache=True, nogil=True, inline="always")
+@inlined
 def uniform(key: np.uint64 | int, counter: np.uint64 | int) -> float:
     """A float64 in [0, 1)."""
     return (mix(key, counter) >> uint64(11)) * (1.0 / 9007199254740992.0)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _keys(seed, first, out):  # type: ignore[no-untyped-def]
     for i in range(out.shape[0]):
         out[i] = mix(mix(uint64(seed), uint64(0)), uint64(first + i))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _shuffle(keys, tiles, out):  # type: ignore[no-untyped-def]
     deck = np.empty(tiles, dtype=np.int8)
     for g in range(out.shape[0]):

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from math import comb, perm
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from azx.runtime.compiled import compiled
 from azx.runtime.errors import UsageError
 from azx.runtime.players import Player
 from azx.runtime.rules import all_gains, placement_gain, tiles_left
@@ -35,7 +35,7 @@ def afterstate_count(variant: Variant) -> int:
     return sum(comb(cells, k) * perm(tiles, k) for k in range(cells + 1))
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _rank(board, shape_of, tiles):  # type: ignore[no-untyped-def]
     """The number of `board` within its level: its shape's number, then its tiles' (Lehmer code)."""
     mask = 0
@@ -58,7 +58,7 @@ def _rank(board, shape_of, tiles):  # type: ignore[no-untyped-def]
     return shape_of[mask] * arrangements + code
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _unrank(rank, placed, shapes, tiles, board):  # type: ignore[no-untyped-def]
     """Write to `board` the board of this number; `shapes` lists the level's masks."""
     arrangements = 1
@@ -86,7 +86,7 @@ def _unrank(rank, placed, shapes, tiles, board):  # type: ignore[no-untyped-def]
             k += 1
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _solve_level(tables, shapes, shape_of, placed, after, values, start):  # type: ignore[no-untyped-def]
     """Fill `values` for boards `start`, `start` + 1, ... of a level from `after`, the next."""
     tiles = tables.tile_values.shape[0]
@@ -116,13 +116,13 @@ def _solve_level(tables, shapes, shape_of, placed, after, values, start):  # typ
         values[i] = total / (tiles - placed)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _ranks(boards, shape_of, tiles, out):  # type: ignore[no-untyped-def]
     for b in range(boards.shape[0]):
         out[b] = _rank(boards[b], shape_of, tiles)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _unranks(ranks, placed, shapes, tiles, out):  # type: ignore[no-untyped-def]
     for b in range(ranks.shape[0]):
         _unrank(ranks[b], placed, shapes, tiles, out[b])

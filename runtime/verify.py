@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from azx.runtime.contract import POLICY_LOGITS, REQUIRED_OUTPUTS, VALUE, Q
+from azx.runtime.contract import MASKED_LOGIT, POLICY_LOGITS, REQUIRED_OUTPUTS, VALUE, Q
 from azx.runtime.evaluator import Evaluation
 from azx.runtime.golden import decode_golden, differences
 from azx.runtime.modelfile import ModelCard, read_model
@@ -50,7 +50,8 @@ def verify_model(path: Path, provider: str = "auto", threads: int | None = None)
 
     The checks: the file is whole and follows the contract; the export gate had passed it; it gives
     the stored outputs for the stored boards, within `BOUNDS`; a board's answer does not change with
-    the others in its batch; its parameters are on record.
+    the others in its batch; filled cells are masked and nothing follows the last placement; its
+    parameters are on record.
 
     Raises `ModelError` where there is nothing to check: the file is missing, damaged, not an azx
     model or does not load; `ProviderError` where the device asked for is not to be had.
@@ -70,6 +71,7 @@ def verify_model(path: Path, provider: str = "auto", threads: int | None = None)
         _verdict(card),
         *_golden(card, evaluator, bounds),
         _batches(evaluator, bounds),
+        _ends(evaluator),
         _parameters(card),
     ]
 
@@ -83,6 +85,9 @@ def _verdict(card: ModelCard) -> Check:
 def _golden(card: ModelCard, evaluator: OnnxEvaluator, bounds: dict[str, float]) -> Iterator[Check]:
     """One check for each stored output."""
     golden = decode_golden(card.golden)
+    if not len(golden.boards):
+        yield Check("golden", False, "no boards are stored, so nothing can be compared")
+        return
     found = _by_name(evaluator.evaluate(golden.boards))
     for name in dict.fromkeys((*REQUIRED_OUTPUTS, *found, *golden.outputs)):
         title = f"golden {name}"
@@ -121,6 +126,30 @@ def _batches(evaluator: OnnxEvaluator, bounds: dict[str, float]) -> Check:
     name, size = max(apart, key=lambda key: apart[key] / bounds[key[0]])
     where = f"from one batch of {len(boards)}, worst in {name} at batch {size}"
     return _within("batches", apart[name, size], bounds[name], where, UNITS[name])
+
+
+def _ends(evaluator: OnnxEvaluator) -> Check:
+    """Filled cells are masked, and where the game ends nothing is to come: see the contract."""
+    boards = sample_boards(evaluator.variant, 4 * (evaluator.variant.cells + 1))
+    answer = evaluator.evaluate(boards)
+    filled = boards >= 0
+    left = evaluator.variant.cells - filled.sum(axis=1)
+    by_cell = answer.policy_logits.transpose(0, 2, 1)
+    unmasked = int((by_cell[filled] > MASKED_LOGIT / 2).sum())
+    masked = int((by_cell[~filled] <= MASKED_LOGIT / 2).sum())
+    after_the_end = float(np.abs(answer.value[left == 0]).max())
+    if answer.q is not None:
+        after_the_end = max(after_the_end, float(np.abs(answer.q[left <= 1]).max()))
+    if unmasked or masked or after_the_end:
+        return Check(
+            "ends",
+            False,
+            f"{unmasked} logits of filled cells are not masked, {masked} of empty cells are; "
+            f"{after_the_end:g} points are to come after the last placement, expected 0",
+        )
+    return Check(
+        "ends", True, "filled cells are masked; nothing is to come after the last placement"
+    )
 
 
 def _parameters(card: ModelCard) -> Check:

@@ -27,6 +27,7 @@ from azx.cli.human import estimates
 from azx.cli.main import app
 from azx.runtime import models
 from azx.runtime.bench import BatchTiming, SearchTiming, recommended_batch
+from azx.runtime.contract import MASKED_LOGIT
 from azx.runtime.errors import ModelError
 from azx.runtime.golden import Golden, encode_golden
 from azx.runtime.modelfile import ModelCard, read_model, seal
@@ -63,9 +64,12 @@ def made_up_graph(variant: Variant, fault: float = 0.0) -> bytes:
         "value_bias": np.array([20.0 + fault], dtype=np.float32),
         "per_placement": np.array([-1, variant.tiles, cells], dtype=np.int64),
         "one": np.array([1], dtype=np.int64),
+        "zero": np.array([0.0], dtype=np.float32),
+        "single": np.array([1.0], dtype=np.float32),
+        "masked": np.array([MASKED_LOGIT], dtype=np.float32),
     }
     nodes = [helper.make_node("Cast", ["board"], ["x"], to=TensorProto.FLOAT)]
-    for name, shape in (("policy", "policy_logits"), ("q", "q")):
+    for name, shape in (("policy", "policy_seen"), ("q", "q_seen")):
         nodes += [
             helper.make_node("MatMul", ["x", f"{name}_weight"], [f"{name}_product"]),
             helper.make_node("Add", [f"{name}_product", f"{name}_bias"], [f"{name}_flat"]),
@@ -74,7 +78,19 @@ def made_up_graph(variant: Variant, fault: float = 0.0) -> bytes:
     nodes += [
         helper.make_node("MatMul", ["x", "value_weight"], ["value_product"]),
         helper.make_node("Add", ["value_product", "value_bias"], ["value_column"]),
-        helper.make_node("Squeeze", ["value_column", "one"], ["value"]),
+        helper.make_node("Squeeze", ["value_column", "one"], ["value_seen"]),
+        # The contract's ends: filled cells masked, nothing to come after the last placement.
+        helper.make_node("Less", ["x", "zero"], ["is_empty"]),
+        helper.make_node("Cast", ["is_empty"], ["empty"], to=TensorProto.FLOAT),
+        helper.make_node("ReduceSum", ["empty", "one"], ["left"], keepdims=1),
+        helper.make_node("Greater", ["left", "zero"], ["any_left"]),
+        helper.make_node("Greater", ["left", "single"], ["more_left"]),
+        helper.make_node("Unsqueeze", ["is_empty", "one"], ["free"]),
+        helper.make_node("Where", ["free", "policy_seen", "masked"], ["policy_logits"]),
+        helper.make_node("Squeeze", ["any_left", "one"], ["going_on"]),
+        helper.make_node("Where", ["going_on", "value_seen", "zero"], ["value"]),
+        helper.make_node("Unsqueeze", ["more_left", "one"], ["more_to_come"]),
+        helper.make_node("Where", ["more_to_come", "q_seen", "zero"], ["q"]),
     ]
     placements = ["batch", variant.tiles, cells]
     graph = helper.make_graph(
@@ -648,7 +664,7 @@ def test_verify_fails_with_1_where_a_check_does(mini: Path, tmp_path: Path) -> N
     path = tmp_path / "other.onnx"
     path.write_bytes(seal(made_up_graph(MINI, 0.5), card))
     result = run("verify", path)
-    refused(result, "fails 2 of 8 checks: golden policy_logits", code=1)
+    refused(result, "fails 2 of 9 checks: golden policy_logits", code=1)
     assert re.search(r"^FAILED +golden value", result.stdout, re.MULTILINE)
 
 

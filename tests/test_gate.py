@@ -20,6 +20,7 @@ from azx.export.gate import GateRefused, export_model
 from azx.export.parity import compare
 from azx.export.positions import game_positions, odd_positions, parity_positions
 from azx.export.target import resolve
+from azx.runtime.contract import MASKED_LOGIT
 from azx.runtime.errors import CheckFailed, UsageError
 from azx.runtime.golden import decode_golden
 from azx.runtime.onnx_evaluator import open_model
@@ -326,15 +327,21 @@ class Head(nn.Module):
 
     def forward(self, board: Tensor) -> object:
         x = self.linear(board.to(self.linear.weight.dtype) / 10)
-        return self.answer(x.unflatten(1, (MINI.tiles, MINI.cells)), board)
+        x = x.unflatten(1, (MINI.tiles, MINI.cells))
+        return self.answer(x.masked_fill((board >= 0).unsqueeze(1), MASKED_LOGIT), board)
+
+
+def total(logits: Tensor, board: Tensor) -> Tensor:
+    """Something like a value: 0 on a full board."""
+    return logits.masked_fill((board >= 0).unsqueeze(1), 0.0).sum((1, 2))
 
 
 def test_a_strangers_network_gets_through(tmp_path: Path) -> None:
     """A dict in another order, with an output of its own; a plain tuple; no q in either."""
-    module = Head(lambda x, b: {"value": x.sum((1, 2)), "policy_logits": x, "more": x * 2})
+    module = Head(lambda x, b: {"value": total(x, b), "policy_logits": x, "more": x * 2})
     report = export_model(module, MINI, tmp_path / "net.onnx", **CARD)
     assert "parity more" in {check.name for check in report.checks}
-    module = Head(lambda x, b: (x, x.sum((1, 2))))
+    module = Head(lambda x, b: (x, total(x, b)))
     export_model(module, MINI, tmp_path / "net.onnx", **CARD)
     found = open_model(tmp_path / "net.onnx", provider="cpu").evaluate(MINI.empty_boards(2))
     assert found.q is None
@@ -342,26 +349,26 @@ def test_a_strangers_network_gets_through(tmp_path: Path) -> None:
 
 def test_what_torch_itself_does_wrong_is_refused(tmp_path: Path) -> None:
     """Answers that hang on the batch, or that no position changes."""
-    mixing = Head(lambda x, b: (x, x.sum((1, 2)) - x.sum((1, 2)).mean()))
+    mixing = Head(lambda x, b: (x, total(x, b) - total(x, b).mean()))
     assert "parity batches" in refused(mixing, tmp_path)[1]
-    constant = Head(lambda x, b: (x, x.sum((1, 2)), x * 0.0 + 1.0))
+    constant = Head(lambda x, b: (x, total(x, b), x * 0.0 + 1.0))
     assert "shows nothing" in refused(constant, tmp_path)[1]["parity q"]
 
 
 def test_what_cannot_be_exported_is_refused(tmp_path: Path) -> None:
-    branching = Head(lambda x, b: (x, x.sum((1, 2)) * (1 if b.sum() > 0 else 2)))
+    branching = Head(lambda x, b: (x, total(x, b) * (1 if b.sum() > 0 else 2)))
     assert "torch cannot export Head" in refused(branching, tmp_path)[1]["graph"]
-    fixed = Head(lambda x, b: (x, x.sum((1, 2)).reshape(3) if len(b) == 3 else x.sum((1, 2))))
+    fixed = Head(lambda x, b: (x, total(x, b).reshape(3) if len(b) == 3 else total(x, b)))
     assert "torch cannot export Head" in refused(fixed, tmp_path)[1]["graph"]
-    double = Head(lambda x, b: (x.double(), x.sum((1, 2))))
+    double = Head(lambda x, b: (x.double(), total(x, b)))
     assert "policy_logits is double, expected float32" in refused(double, tmp_path)[1]["graph"]
-    transposed = Head(lambda x, b: (x.transpose(1, 2), x.sum((1, 2))))
+    transposed = Head(lambda x, b: (x.transpose(1, 2), total(x, b)))
     assert "policy_logits has shape" in refused(transposed, tmp_path)[1]["graph"]
 
 
 def test_nothing_appears_where_nothing_was(tmp_path: Path) -> None:
     """Neither a file, nor a temporary one, nor the folder it would have been in."""
-    constant = Head(lambda x, b: (x * 0.0, x.sum((1, 2))))
+    constant = Head(lambda x, b: (x * 0.0, total(x, b)))
     with pytest.raises(GateRefused):
         export_model(constant, MINI, tmp_path / "models" / "net.onnx", **CARD)
     assert list(tmp_path.iterdir()) == []
@@ -380,7 +387,7 @@ def test_modules_that_break_the_contract_are_wrong_use(tmp_path: Path) -> None:
 def test_a_bound_without_float64(graph: bytes) -> None:
     """A forward that insists on float32 is compared all the same, and the check says how."""
     matrix = torch.eye(MINI.cells)
-    module = Head(lambda x, b: (x @ matrix, x.sum((1, 2))))
+    module = Head(lambda x, b: (x @ matrix, total(x, b)))
     positions = parity_positions(MINI)
     checks = {c.name: c for c in compare(module, emit(module, MINI), MINI, positions)}
     assert all(check.passed for check in checks.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from azx.runtime.errors import RecordError, UsageError
+from azx.runtime.files import write_text
 from azx.runtime.play import play_games
 from azx.runtime.players import GreedyPlayer
 from azx.runtime.records import Games, read_games, read_orders, write_games
@@ -151,3 +153,27 @@ def test_a_wrong_score_in_a_listing_is_refused(shared: Path, tmp_path: Path) -> 
     (tmp_path / "g.json").write_text(json.dumps(games))
     with pytest.raises(RecordError, match="game 7 says"):
         read_games(tmp_path / "g.json")
+
+
+def test_any_damage_is_a_record_error(games: Games, tmp_path: Path) -> None:
+    """Flipped bytes either leave a sound record or are refused as what they are."""
+    write_games(tmp_path / "g.npz", games)
+    np.save(tmp_path / "o.npy", games.orders)
+    rng = np.random.default_rng(0)
+    for name in ("g.npz", "o.npy"):
+        whole = (tmp_path / name).read_bytes()
+        for _ in range(300):
+            data = bytearray(whole)
+            data[rng.integers(len(data))] = rng.integers(256)
+            (tmp_path / name).write_bytes(data)
+            with contextlib.suppress(RecordError):
+                read_orders(tmp_path / name, MINI)
+
+
+def test_files_follow_links_and_leave_devices_alone(games: Games, tmp_path: Path) -> None:
+    (tmp_path / "link.npz").symlink_to(tmp_path / "target.npz")
+    write_games(tmp_path / "link.npz", games)
+    assert (tmp_path / "link.npz").is_symlink()
+    assert len(read_games(tmp_path / "target.npz")) == len(games)
+    write_text(Path("/dev/null"), "nothing")
+    assert not Path("/dev/null").is_file()

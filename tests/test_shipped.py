@@ -62,7 +62,7 @@ def test_mini_plays_within_one_percent_of_perfect(mini_solution: Solution) -> No
 
 
 def test_standard_is_as_strong_as_its_card_says(shared: Path) -> None:
-    """On the first 1,000 reference orders, against the published players on the same ones."""
+    """On the first 1,000 of the reference orders."""
     orders = read_orders(shared / "data" / "eval_orders.npy", STANDARD)[:1000]
     evaluator = open_model(MODELS / "standard.onnx", STANDARD, "cpu")
     scores = play_games(PolicyPlayer(evaluator), orders, game_keys(0, 1000)).scores()

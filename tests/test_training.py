@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from azx.runtime.contract import MASKED_LOGIT
 from azx.runtime.errors import CheckFailed, RunError, UsageError
 from azx.runtime.play import play_games
 from azx.runtime.players import GreedyPlayer, OnePlyPlayer
-from azx.runtime.records import Games
+from azx.runtime.records import Games, write_games
 from azx.runtime.seeds import draw_orders, game_keys
 from azx.runtime.solver import Solution, expected_score, policy_of
 from azx.runtime.variant import MINI, STANDARD, Variant
@@ -281,6 +282,25 @@ def test_a_run_is_never_overwritten_or_mixed(tmp_path: Path) -> None:
         train(SMALL, tmp_path / "nothing", Silent(), resume=True)
 
 
+def test_a_resumed_run_learns_from_what_it_learnt_from(tmp_path: Path) -> None:
+    keys = game_keys(11, 40)
+    games = play_games(GreedyPlayer(MINI), draw_orders(MINI, keys), keys)
+    write_games(tmp_path / "games.npz", games)  # left there by another run
+    train(SMALL, tmp_path, Silent(), stop=lambda: True)
+    with pytest.raises(UsageError, match="leave them out"):
+        train(SMALL, tmp_path, Silent(), games, resume=True)
+    reporter = Silent()
+    train(SMALL, tmp_path, reporter, resume=True)
+    assert "held_out_value_loss" not in reporter.metrics[-1]
+
+
+def test_two_processes_cannot_train_in_one_folder(tmp_path: Path) -> None:
+    with (tmp_path / "lock").open("w") as stream:
+        fcntl.flock(stream, fcntl.LOCK_EX)
+        with pytest.raises(UsageError, match="another process is training"):
+            train(SMALL, tmp_path, Silent())
+
+
 def test_broken_checkpoints_are_refused(tmp_path: Path) -> None:
     train(replace(SMALL, rounds=1), tmp_path, Silent())
     weights = next(tmp_path.glob("best-*.safetensors"))
@@ -351,6 +371,7 @@ def test_the_watchdog_stops_a_real_run_that_goes_dead(tmp_path: Path) -> None:
     training = Training(SMALL, tmp_path, None)
     zero_every_vector(training.learner.network)
     watchdog = Watchdog(training.learner.network, steps=40)
+    training.play_and_learn(watchdog, Silent())
     with pytest.raises(CheckFailed, match=r"no gradient in 40 steps"):
         training.play_and_learn(watchdog, Silent())
 
@@ -365,6 +386,8 @@ def test_stopping_goes_by_paired_intervals() -> None:
     settings = replace(SMALL.evaluation, patience=3, least_gain=0.5)
     assert standing_still(evaluations([0, 1, 2]), settings) is None  # too few to say
     assert standing_still(evaluations([0, 1, 2, 3, 4, 5]), settings) is None  # rising
+    stood = [standing_still(evaluations([3.0] * 8), SMALL.evaluation) for _ in range(20)]
+    assert sum(gain is not None for gain in stood) > 15
     falling = standing_still(evaluations([5, 5, 5, 3, 3, 3]), settings)
     assert falling is not None
     assert falling.mean == pytest.approx(-2, abs=1)

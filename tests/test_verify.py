@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from azx.export.emit import emit
 from azx.runtime import golden as golden_module
+from azx.runtime.contract import MASKED_LOGIT
 from azx.runtime.errors import ModelError
 from azx.runtime.golden import Golden, decode_golden, differences, encode_golden
 from azx.runtime.modelfile import ModelCard, seal
@@ -33,7 +34,17 @@ class Small(nn.Module):
 
     def forward(self, board: Tensor) -> tuple[Tensor, ...]:
         x = self.linear(board.float()).unflatten(1, (MINI.tiles, MINI.cells))
-        return x, x.sum((1, 2)), x * 3
+        empty = (board < 0).sum(dim=1)
+        logits = x.masked_fill((board >= 0).unsqueeze(1), MASKED_LOGIT)
+        return logits, x.sum((1, 2)) * (empty > 0), x * 3 * (empty > 1)[:, None, None]
+
+
+class Endless(Small):
+    """Says that something follows the last placement, and lets a filled cell look free."""
+
+    def forward(self, board: Tensor) -> tuple[Tensor, ...]:
+        logits, value, q = super().forward(board)
+        return logits.clamp(min=-1.0), value + 5.0, q
 
 
 class Mixing(Small):
@@ -41,7 +52,7 @@ class Mixing(Small):
 
     def forward(self, board: Tensor) -> tuple[Tensor, ...]:
         x, value, q = super().forward(board)
-        return x, value - value.mean(), q
+        return x, value - value.mean() * (value != 0), q
 
 
 def card_for(module: nn.Module) -> ModelCard:
@@ -89,6 +100,7 @@ def test_a_whole_file_passes(model: Path) -> None:
         "golden value",
         "golden q",
         "batches",
+        "ends",
         "parameters",
     ]
     assert "allowed 1e-03 points" in checks[4].says
@@ -195,6 +207,24 @@ def test_answers_that_hang_on_the_batch(model: Path) -> None:
     fails = failed(verify_model(model, provider="cpu"))
     assert list(fails) == ["batches"]
     assert "worst in value" in fails["batches"]
+
+
+def test_what_follows_the_end_and_free_cells_that_are_not(model: Path) -> None:
+    endless = Endless()
+    model.write_bytes(seal(emit(endless, MINI), card_for(endless)))
+    says = failed(verify_model(model, provider="cpu", threads=1))
+    assert says.keys() == {"ends"}
+    assert "5 points are to come after the last placement" in says["ends"]
+    assert not says["ends"].startswith("0 logits")
+
+
+def test_a_golden_set_without_boards(model: Path, graph: bytes, card: ModelCard) -> None:
+    def empty(golden: Golden) -> Golden:
+        return Golden(golden.boards[:0], {n: a[:0] for n, a in golden.outputs.items()})
+
+    nothing = encode_golden(empty(decode_golden(card.golden)))
+    model.write_bytes(seal(graph, replace(card, golden=nothing)))
+    assert "nothing can be compared" in failed(verify_model(model, provider="cpu"))["golden"]
 
 
 @pytest.mark.parametrize("variant", [STANDARD, MINI], ids=lambda variant: variant.name)

@@ -7,6 +7,7 @@ keeps the whole of it in its `config.json`.
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
 import typing
 from dataclasses import dataclass, field
@@ -58,8 +59,8 @@ class EvaluationConfig:
 
     every: int = 10  # rounds
     games: int = 500
-    patience: int = 5  # evaluations that must bring something, or the run stops
-    least_gain: float = 0.0  # points; see `azx.trainer.stopping`
+    patience: int = 4  # evaluations that must bring something, or the run stops ...
+    least_gain: float = 1.0  # ... this many points; see `azx.trainer.stopping`
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,10 @@ class TrainConfig:
             "selfplay.noise_end": s.noise_end,
             "learning.weight_decay": n.weight_decay,
             "learning.policy_weight": n.policy_weight,
+            "evaluation.least_gain": e.least_gain,
         }
+        if self.seed >= 2**62:
+            raise UsageError(f"seed must be below 2**62, found {self.seed}")
         for values, holds, what in (
             (at_least_one, lambda v: v >= 1, "at least 1"),
             (shares, lambda v: 0 <= v <= 1, "between 0 and 1"),
@@ -115,7 +119,7 @@ class TrainConfig:
             (not_negative, lambda v: v >= 0, "0 or more"),
         ):
             for name, value in values.items():
-                if not holds(value):
+                if not (math.isfinite(value) and holds(value)):
                     raise UsageError(f"{name} must be {what}, found {value}")
         if n.precision not in ("auto", "float32", "bfloat16"):
             raise UsageError(

@@ -21,8 +21,8 @@ class Journal:
         self.path = run / "metrics.jsonl"
         kept = []
         if rounds_done and self.path.exists():
-            lines = self.path.read_text().splitlines()
-            kept = [line for line in lines if json.loads(line)["round"] <= rounds_done]
+            # One line a round, so the last ones are of rounds that were never saved, whole or torn.
+            kept = self.path.read_text().splitlines()[:rounds_done]
         write_text(self.path, "".join(line + "\n" for line in kept))
         self._board = SummaryWriter(str(run / "tensorboard"), purge_step=rounds_done + 1)
 

@@ -122,6 +122,5 @@ class Learner:
 def choose_precision(name: str) -> torch.dtype:
     """The dtype of matrix products; `auto` is bfloat16 where the processor multiplies in it."""
     if name == "auto":
-        fast = torch.cuda.is_available() or torch.cpu._is_avx512_bf16_supported()
-        return torch.bfloat16 if fast else torch.float32
+        return torch.bfloat16 if torch.cpu._is_avx512_bf16_supported() else torch.float32
     return {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]

@@ -233,7 +233,7 @@ class PolicyValueNetwork(nn.Module):
         more_to_come = (features.empty_cells > 1.0).to(torch.float32)
         q = q.float() * (POINTS * more_to_come)[:, None, None]
         tiles_left = features.tiles_left.float()
-        chance = tiles_left / tiles_left.sum(dim=1, keepdim=True)
+        chance = tiles_left / tiles_left.sum(dim=1, keepdim=True).clamp(min=1.0)
         by_placement = logits.softmax(dim=2) * (features.gains.float() + q) * chance.unsqueeze(2)
         # A product with ones adds up in the same order in every batch, where onnxruntime's
         # ReduceSum does not: the last bit would depend on what else is evaluated.

@@ -6,9 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit, uint64
+from numba import uint64
 from numpy.typing import NDArray
 
+from azx.runtime.compiled import compiled
 from azx.runtime.errors import UsageError
 from azx.runtime.evaluator import Evaluator
 from azx.runtime.records import Games
@@ -36,7 +37,7 @@ class Exploration:
     noise: float  # points of Gumbel noise on the others
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _expect(  # type: ignore[no-untyped-def]
     tables, boards, tiles, q, value, luck, worth_of_tile
 ):
@@ -75,7 +76,7 @@ def _expect(  # type: ignore[no-untyped-def]
         worth_of_tile[g] = worth[tiles[g]]
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _choose(boards, keys, worth, share, noise, cell, explored):  # type: ignore[no-untyped-def]
     """The best of `worth` [G, C] with Gumbel noise; for a `share` of the games any empty cell."""
     games, size = boards.shape

@@ -18,6 +18,9 @@ from azx.trainer.selfplay import Round, judge, play_round
 
 Progress = Callable[[int, int], None]
 
+#: Keeps the games of training apart from those that any other use of the same seed would draw.
+TRAINING = 1 << 62
+
 
 class Source(Protocol):
     """Gives the samples of a round, which depend on the config, the round and the network alone."""
@@ -38,7 +41,7 @@ class SelfPlay:
         settings = self.config.selfplay
         share = index / self.config.rounds
         count = settings.games_per_round
-        keys = game_keys(self.config.seed, count, first=index * count)
+        keys = game_keys(self.config.seed ^ TRAINING, count, first=index * count)
         played = play_round(
             self.evaluator, keys, exploration(settings, share), settings.simulations, progress
         )

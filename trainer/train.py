@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -33,6 +35,9 @@ from azx.trainer.watchdog import Watchdog
 
 #: Seconds between checkpoints: what a kill costs at most, beside the round it interrupts.
 SAVE_EVERY = 30.0
+
+#: In the run's folder: the recorded games that it learns from.
+GAMES = "games.npz"
 
 
 class Reporter(Protocol):
@@ -63,11 +68,13 @@ class Training:
 
     def __init__(self, config: TrainConfig, run: Path, games: Games | None) -> None:
         """Make the network from the config's seed; `games` are recorded ones to learn from."""
-        self.config, self.run = config, run
+        precision = choose_precision(config.learning.precision)
+        # What `auto` came to on this machine is part of the run: elsewhere it goes on the same.
+        learning = replace(config.learning, precision=str(precision).removeprefix("torch."))
+        self.config, self.run = replace(config, learning=learning), run
         variant = variant_named(config.variant)
         network = PolicyValueNetwork(variant, config.network)
         initialise(network, config.seed, network.heads)
-        precision = choose_precision(config.learning.precision)
         self.learner = Learner(network, config.learning, precision)
         self.replay = Replay(config.learning.replay_rounds)
         evaluator = TorchEvaluator(self.learner.average, precision)
@@ -103,6 +110,7 @@ class Training:
             "seconds": round(self.seconds, 1),
             "best_round": self.best_round,
             "best_score": self.best_score,
+            "recorded": self.held_out is not None,
         }
 
     def save(self) -> None:
@@ -225,24 +233,51 @@ def train(
     `stop` is asked after every round; the run is then saved and `resume` goes on to the result of
     an unbroken run. Raises `CheckFailed` where the network is not alive or the watchdog stops it.
     """
-    if not resume and (run / "last.json").exists():
+    with _alone_in(run):
+        training = _resumed(config, run, games) if resume else _new(config, run, games, reporter)
+        journal = Journal(run, training.round)
+        try:
+            return _loop(training, journal, reporter, stop)
+        finally:
+            journal.close()
+
+
+def _new(config: TrainConfig, run: Path, games: Games | None, reporter: Reporter) -> Training:
+    """A run that begins, in a folder without one, after the checks before the first step."""
+    if any((run / name).exists() for name in ("last.json", "best.json")):
         raise UsageError(f"{run} holds a run already: --resume goes on with it, or take another")
-    kept_games = run / "games.npz"
-    if resume and kept_games.exists():
-        games = read_games(kept_games)
     training = Training(config, run, games)
-    if resume:
-        training.resume()
-    else:
-        write_json(run / "config.json", config.to_json())
-        if games is not None:
-            write_games(kept_games, games)
-        reporter.passed(preflight(training.learner.network, config.seed))
-    journal = Journal(run, training.round)
+    reporter.passed(preflight(training.learner.network, config.seed))
+    write_json(run / "config.json", training.config.to_json())
+    if games is not None:
+        write_games(run / GAMES, games)
+    return training
+
+
+def _resumed(config: TrainConfig, run: Path, games: Games | None) -> Training:
+    """A run that goes on from its last checkpoint, learning from what it learnt from before."""
+    if games is not None:
+        raise UsageError(f"a resumed run goes on with the games in {run / GAMES}: leave them out")
+    recorded = read_checkpoint(run / "last.json").info["recorded"]
+    training = Training(config, run, read_games(run / GAMES) if recorded else None)
+    training.resume()
+    return training
+
+
+@contextmanager
+def _alone_in(run: Path) -> Iterator[None]:
+    """Hold the folder's lock; `UsageError` where another process trains there."""
     try:
-        return _loop(training, journal, reporter, stop)
-    finally:
-        journal.close()
+        run.mkdir(parents=True, exist_ok=True)
+        stream = (run / "lock").open("w")
+    except OSError as error:
+        raise UsageError(f"cannot train in {run}: {error.strerror}") from error
+    with stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise UsageError(f"another process is training in {run}") from None
+        yield
 
 
 def _loop(
@@ -250,20 +285,21 @@ def _loop(
 ) -> Outcome:
     config = training.config
     watchdog = Watchdog(training.learner.network)
-    saved = time.monotonic()
+    saved = -SAVE_EVERY
     reason = "finished"
     while training.round < config.rounds:
         metrics = training.play_and_learn(watchdog, reporter)
         last = training.round == config.rounds
         gain = None
-        if last or training.round % config.evaluation.every == 0:
+        evaluated = last or training.round % config.evaluation.every == 0
+        if evaluated:
             metrics |= training.evaluate(reporter)
             gain = standing_still(training.history, config.evaluation)
             journal.weights(training.learner.network, training.round)
         journal.write(metrics)
         reporter.round(metrics, config)
         interrupted = stop()
-        if last or interrupted or gain or time.monotonic() - saved > SAVE_EVERY:
+        if evaluated or interrupted or time.monotonic() - saved > SAVE_EVERY:
             training.save()
             saved = time.monotonic()
         if gain or interrupted:

@@ -13,8 +13,9 @@ the rest by the network's q.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, uint64
+from numba import uint64
 
+from azx.runtime.compiled import compiled, inlined
 from azx.runtime.rules import add_board_gains, placement_gain
 from azx.runtime.search.tree import NONE, ROOT
 from azx.runtime.seeds import mix
@@ -26,14 +27,14 @@ LEAST_SPAN = 1.0
 LOOKED_AT = 0.25
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _common_divisor(a, b):
     while b:
         a, b = b, a % b
     return a
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _new_chance(trees, g, board, tile, cell):
     """A chance node for `board` with `tile` on `cell` (or NONE), not yet evaluated; its number."""
     n = trees.chances[g]
@@ -56,7 +57,7 @@ def _new_chance(trees, g, board, tile, cell):
     return n
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _new_decision(tables, trees, g, chance, tile, has_q):
     """The decision node for `tile` drawn at `chance`: priors by softmax over the empty cells."""
     d = trees.decisions[g]
@@ -97,13 +98,13 @@ def _new_decision(tables, trees, g, chance, tile, has_q):
     return d
 
 
-@njit(cache=True, nogil=True, inline="always")
+@inlined
 def _see_advantage(trees, g, advantage):
     trees.low[g] = min(trees.low[g], advantage)
     trees.high[g] = max(trees.high[g], advantage)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _choose_edge(trees, g, d, exploration):
     """PUCT (Rosin 2011; Silver et al. 2017), on advantages scaled to what this tree has seen.
 
@@ -123,7 +124,7 @@ def _choose_edge(trees, g, d, exploration):
     return best
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _draw_tile(trees, g, chance):
     """The next tile of an even sequence: no tile comes a second time before all have come once.
 
@@ -147,7 +148,7 @@ def _draw_tile(trees, g, chance):
     return NONE
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _select(tables, trees, path, g, exploration, has_q):
     """Walk from the root to a new chance node, which is made, or to a full board."""
     chance = d = ROOT
@@ -173,7 +174,7 @@ def _select(tables, trees, path, g, exploration, has_q):
             d = _new_decision(tables, trees, g, chance, tile, has_q)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _expand(tables, trees, g, n, logits, value, q, has_q):
     """Keep what the network says of chance node `n`, and what that makes each next tile worth."""
     trees.logits[g, n] = logits
@@ -205,7 +206,7 @@ def _expand(tables, trees, g, n, logits, value, q, has_q):
     trees.chance_value[g, n] = total / left
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _back_up(trees, path, g, leaf, has_q):
     """Carry the leaf's value to the root, bringing up to date every node on the way."""
     tiles = trees.tile_decision.shape[2]
@@ -230,7 +231,7 @@ def _back_up(trees, path, g, leaf, has_q):
         trees.chance_value[g, chance] += change / tiles_left
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def _keep(trees, g, chance, tile):
     """Make `chance` with `tile` drawn the root, and drop all that does not hang from it.
 
@@ -292,7 +293,7 @@ def _keep(trees, g, chance, tile):
     trees.decisions[g] = decisions
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def set_roots(trees, boards, tiles, keys, unknown):
     """Put each game's position at the root, keeping what its tree knows of it.
 
@@ -321,14 +322,14 @@ def set_roots(trees, boards, tiles, keys, unknown):
     return count
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def expand_roots(tables, trees, games, logits, value, q, has_q):
     """Keep the network's word on the roots of `games` [B]."""
     for i in range(games.shape[0]):
         _expand(tables, trees, games[i], ROOT, logits[i], value[i], q[i], has_q)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def open_roots(tables, trees, games, has_q):
     """Make the decision of every root's drawn tile, where it is not there from before."""
     for g in range(games):
@@ -336,7 +337,7 @@ def open_roots(tables, trees, games, has_q):
             _new_decision(tables, trees, g, ROOT, trees.tile[g], has_q)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def select_leaves(
     tables, trees, path, games, simulations, exploration, has_q, leaf_games, leaf_nodes, leaf_boards
 ):
@@ -359,7 +360,7 @@ def select_leaves(
     return found
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def grow(tables, trees, path, leaf_games, leaf_nodes, logits, value, q, has_q):
     """Expand the leaves that were selected and finish their simulations."""
     for i in range(leaf_games.shape[0]):
@@ -368,7 +369,7 @@ def grow(tables, trees, path, leaf_games, leaf_nodes, logits, value, q, has_q):
         _back_up(trees, path, g, leaf_nodes[i], has_q)
 
 
-@njit(cache=True, nogil=True)
+@compiled
 def root_results(trees, cells, visits, values):
     """The choice at every root [G], and visits and values over the cells [G, C].
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 from azx.runtime.errors import UsageError
 from azx.runtime.evaluator import Evaluation, Evaluator
 from azx.runtime.search import kernels
-from azx.runtime.search.tree import new_trees
+from azx.runtime.search.tree import bytes_per_node, new_trees
+from azx.runtime.variant import Variant
 
 #: Weight of the policy against the values in PUCT; 1.0 beat 0.3 and 0.1 (docs/log.md).
 EXPLORATION = 1.0
@@ -22,6 +24,18 @@ class Found(NamedTuple):
     cells: NDArray[np.int8]  # [G] where to lay the tile
     visits: NDArray[np.int32]  # [G, C] simulations through each cell
     values: NDArray[np.float32]  # [G, C] gain + points to come; 0 on filled cells
+
+
+def _check_memory(variant: Variant, games: int, simulations: int) -> None:
+    """`UsageError` where the trees would not fit in half of this machine's memory."""
+    wanted = games * (simulations + 1) * bytes_per_node(variant)
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if wanted > there / 2:
+        raise UsageError(
+            f"{games:,} games in step with {simulations:,} simulations need {wanted / 2**30:,.1f} "
+            f"GiB for their trees, and this machine has {there / 2**30:.1f} GiB: use fewer "
+            "simulations"
+        )
 
 
 class Search:
@@ -43,6 +57,7 @@ class Search:
             raise UsageError(f"a search needs at least 1 simulation, found {simulations}")
         self.evaluator, self.simulations, self.exploration = evaluator, simulations, exploration
         variant = evaluator.variant
+        _check_memory(variant, games, simulations)
         self.tables = variant.tables
         # Each simulation makes at most one chance node and one decision; the root is one more.
         self.trees, self.path = new_trees(variant, games, simulations + 1)

@@ -11,7 +11,6 @@ from azx.cli.show import Game, Strategy, chosen, to_come
 from azx.cli.terminal import counted, say
 from azx.runtime.onnx_evaluator import OnnxEvaluator
 from azx.runtime.play import play_games
-from azx.runtime.players import Player
 from azx.runtime.records import Games
 from azx.runtime.rules import EMPTY, placement_gains
 
@@ -24,12 +23,13 @@ def play_against(
     game = Game(strategy.variant)
     for tile in order.tolist():
         _show_position(console, strategy, game, tile)
-        cell = _ask(console, strategy, player, game, tile, key)
+        best = chosen(player, game.board, tile, key)
+        cell = _ask(console, strategy, game, tile, best)
         if cell is None:
             laid, won = counted(len(game.cells), "tile"), counted(game.score, "point")
             say(console, f"left after {laid} with {won}")
             return None
-        _comment(console, strategy, player, game, tile, cell, key)
+        _comment(console, strategy, game, tile, cell, best)
         game.lay(tile, cell)
         if game.gain:
             say(console, f"{counted(game.gain, 'point')}: {', '.join(game.won)}")
@@ -54,12 +54,11 @@ def _show_position(console: Console, strategy: Strategy, game: Game, tile: int) 
 def _ask(
     console: Console,
     strategy: Strategy,
-    player: Player,
     game: Game,
     tile: int,
-    key: NDArray[np.uint64],
+    best: int,
 ) -> int | None:
-    """The cell that the person names; None where they leave or their input ends."""
+    """The cell that the person names (the network's is `best`); None where they leave."""
     empty = np.flatnonzero(game.board == EMPTY).tolist()
     while True:
         try:
@@ -70,7 +69,6 @@ def _ask(
         if answer == "q":
             return None
         if answer == "h":
-            best = chosen(player, game.board, tile, key)
             worth = game.score + estimates(strategy.evaluator, game.board, tile)[best]
             say(console, f"the network: cell {best}, {worth:.1f} points in the end")
         elif answer.isdecimal() and int(answer) in empty:
@@ -83,14 +81,12 @@ def _ask(
 def _comment(
     console: Console,
     strategy: Strategy,
-    player: Player,
     game: Game,
     tile: int,
     cell: int,
-    key: NDArray[np.uint64],
+    best: int,
 ) -> None:
     """What the network would have done, and the difference by its own estimate."""
-    best = chosen(player, game.board, tile, key)
     if best == cell:
         say(console, "the network would have done the same")
         return

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from azx.cli.boundary import need_training_packages
+from azx.cli.terminal import stderr, stdout
 
 if TYPE_CHECKING:
     from azx.trainer.config import TrainConfig
@@ -50,19 +51,18 @@ class _Screen:
             f"one ply {metrics['one_ply']:6.2f} ± {metrics['one_ply_ci']:.2f}  "
             f"value loss {metrics['value_loss']:.1f} (luck {metrics['value_floor']:.1f})  "
             f"policy loss {metrics['policy_loss']:.3f} (floor {metrics['policy_floor']:.3f})",
-            highlight=False,
             soft_wrap=True,
         )
 
 
 @contextmanager
-def _first_interrupt_asks(console: Console) -> Iterator[list[bool]]:
+def _first_interrupt_asks(console: Console, go_on: str) -> Iterator[list[bool]]:
     """Ctrl-C once asks the run to end after this round; twice interrupts at once."""
     asked: list[bool] = []
 
     def handle(number: int, frame: FrameType | None) -> None:
         if asked:
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt(f"what came after the last save is lost; {go_on}")
         asked.append(True)
         console.print("finishing this round, then saving; Ctrl-C again stops at once")
 
@@ -112,8 +112,8 @@ def train(
     from azx.runtime.records import read_games
     from azx.trainer.train import train as train_run
 
-    console = Console(stderr=True)
-    folder = run or Path("runs") / preset.removesuffix(".toml")
+    console = stderr()
+    folder = run or Path("runs") / Path(preset).stem
     config, done = _config(folder, preset, set_ or [], resume)
     recorded = read_games(games) if games else None
     if threads:
@@ -127,10 +127,10 @@ def train(
         console=console,
         disable=not console.is_terminal,
     )
-    with bar, _first_interrupt_asks(console) as asked:
+    with bar, _first_interrupt_asks(console, _go_on(folder)) as asked:
         screen = _Screen(console, bar, config.rounds, done)
         outcome = train_run(config, folder, screen, recorded, resume, lambda: bool(asked))
-    _print_outcome(Console(), outcome, folder, config.rounds)
+    _print_outcome(stdout(), outcome, folder, config.rounds)
 
 
 def _config(
@@ -149,19 +149,21 @@ def _config(
     return checkpoint.config, int(checkpoint.info["round"])
 
 
+def _go_on(folder: Path) -> str:
+    return f"go on with: azx train --run {folder} --resume"
+
+
 def _print_outcome(console: Console, outcome: Outcome, folder: Path, rounds: int) -> None:
     said = {
         "finished": f"finished: {outcome.rounds} rounds",
-        "stopped": f"stopped and saved after round {outcome.rounds} of {rounds}; "
-        f"go on with: azx train --run {folder} --resume",
+        "stopped": f"stopped and saved after round {outcome.rounds} of {rounds}; {_go_on(folder)}",
         "standing still": f"stopped after round {outcome.rounds} of {rounds}: the last "
         "evaluations are no better than those before them",
     }[outcome.reason]
-    console.print(said, highlight=False, soft_wrap=True)
+    console.print(said, soft_wrap=True)
     if outcome.best_round:
         console.print(
             f"best: {outcome.best_score:.2f} points one ply after round {outcome.best_round}; "
             f"export it with: azx export {folder} --out net.onnx",
-            highlight=False,
             soft_wrap=True,
         )
