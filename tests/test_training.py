@@ -116,6 +116,16 @@ def test_a_parameter_without_a_rule_is_an_error() -> None:
         initialise(nn.Sequential(Own()), 0)
 
 
+def test_the_table_covers_embeddings_and_free_parameters() -> None:
+    free = nn.ParameterList([torch.zeros(50, 40), torch.zeros(2000)])
+    network = nn.ModuleList([free, nn.Embedding(30, 100), nn.LayerNorm(8), nn.Conv1d(3, 4, 3)])
+    initialise(network, 1)
+    assert float(free[0].detach().std()) == pytest.approx(0.02, rel=0.1)
+    assert float(free[1].detach().std()) == pytest.approx(0.02, rel=0.1)
+    assert float(network[1].weight.detach().std()) == pytest.approx(1.0, rel=0.1)
+    assert (network[2].weight == 1).all()
+
+
 @pytest.mark.parametrize("trunk", ["dense", "conv"])
 def test_every_kind_of_layer_has_its_spread(trunk: str) -> None:
     network = PolicyValueNetwork(STANDARD, NetworkConfig(trunk, 128, 2, 8))

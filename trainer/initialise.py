@@ -18,6 +18,9 @@ from azx.runtime.errors import UsageError
 #: The heads begin small, so that the policy begins near uniform and the points near 0.
 HEAD_SCALE = 0.1
 
+#: Free parameters (positions, tokens, scales of one's own) begin as small noise.
+FREE_SPREAD = 0.02
+
 Rule = Callable[[nn.Module, Generator], None]
 
 
@@ -51,6 +54,12 @@ def _embedding(module: nn.Module, generator: Generator) -> None:
     module.weight.normal_(0.0, 1.0, generator=generator)
 
 
+def _free(module: nn.Module, generator: Generator) -> None:
+    assert isinstance(module, (nn.ParameterList, nn.ParameterDict))
+    for parameter in module.parameters(recurse=False):
+        parameter.normal_(0.0, FREE_SPREAD, generator=generator)
+
+
 #: One row for each kind of layer that owns parameters.
 RULES: dict[type[nn.Module], Rule] = {
     nn.Linear: _layer,
@@ -60,6 +69,8 @@ RULES: dict[type[nn.Module], Rule] = {
     nn.GroupNorm: _norm,
     nn.LayerNorm: _norm,
     nn.Embedding: _embedding,
+    nn.ParameterList: _free,
+    nn.ParameterDict: _free,
 }
 
 
@@ -67,7 +78,8 @@ def initialise(network: nn.Module, seed: int, heads: nn.Module | None = None) ->
     """Set every parameter of `network` in place, from `seed` alone.
 
     Layers inside `heads` are kept small. Raises `UsageError` for a parameter that no row of `RULES`
-    covers, a free `nn.Parameter` of a module of one's own included.
+    covers, an `nn.Parameter` held directly by a module of one's own included: free parameters are
+    kept in an `nn.ParameterList` or `nn.ParameterDict`, whose row says how they begin.
     """
     generator = Generator().manual_seed(seed)
     small = set(heads.modules()) if heads is not None else set()

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from azx.runtime.compiled import compiled
 from azx.runtime.errors import UsageError
-from azx.runtime.evaluator import Evaluator
+from azx.runtime.evaluator import Evaluation, Evaluator
 from azx.runtime.records import Games
-from azx.runtime.rules import add_board_gains, placement_gains
+from azx.runtime.rules import add_board_gains, all_gains, placement_gains, tiles_left
 from azx.runtime.search import Search
 from azx.runtime.seeds import draw_orders, mix, uniform
 
@@ -131,7 +131,9 @@ def play_round(
     searched = np.zeros(games, dtype=np.bool_)  # the tree already said what this board is worth
     for k in range(size):
         tiles = np.ascontiguousarray(orders[:, k])
-        _expect(variant.tables, boards, tiles, _q_of(evaluator, boards), value, spread, worth)
+        _expect(
+            variant.tables, boards, tiles, _q_of(evaluator.evaluate(boards)), value, spread, worth
+        )
         values[:, k] = np.where(searched, values[:, k], value)
         noise = exploration.noise
         if search is not None and policy is not None:
@@ -154,25 +156,29 @@ def play_round(
 def judge(evaluator: Evaluator, games: Games) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """What the network foresees in games that were played: values [G, C + 1] and luck [G, C].
 
-    As in `Round`: the mean and the variance over the next tiles of the best gain + q.
+    As in `Round`, but by the policy's mean of gain + q instead of the best: recorded games show
+    what their own moves are worth, and q of the other cells was never taught. While q is rough its
+    own errors pass for luck, so the variance comes down to the truth from above.
     """
     variant = games.variant
     count, size = games.orders.shape
     boards = games.boards()
     values = np.zeros((count, size + 1), dtype=np.float32)
     luck = np.empty((count, size), dtype=np.float32)
-    worth = np.empty((count, size), dtype=np.float32)
-    value, spread = np.empty(count, dtype=np.float32), np.empty(count, dtype=np.float32)
     for k in range(size):
         before = np.ascontiguousarray(boards[:, k])
-        tiles = np.ascontiguousarray(games.orders[:, k])
-        _expect(variant.tables, before, tiles, _q_of(evaluator, before), value, spread, worth)
-        values[:, k], luck[:, k] = value, spread
+        answer = evaluator.evaluate(before)
+        policy = np.exp(answer.policy_logits - answer.policy_logits.max(axis=2, keepdims=True))
+        policy /= policy.sum(axis=2, keepdims=True)
+        worth = all_gains(variant, before) + _q_of(answer)
+        by_tile = (policy * worth).sum(axis=2)
+        chance = tiles_left(variant, before) / (variant.tiles - k)
+        values[:, k] = (chance * by_tile).sum(axis=1)
+        luck[:, k] = (chance * (by_tile - values[:, k, None]) ** 2).sum(axis=1)
     return values, luck
 
 
-def _q_of(evaluator: Evaluator, boards: NDArray[np.int8]) -> NDArray[np.float32]:
-    q = evaluator.evaluate(boards).q
-    if q is None:
+def _q_of(answer: Evaluation) -> NDArray[np.float32]:
+    if answer.q is None:
         raise UsageError("learning needs a network with the output q")
-    return q
+    return answer.q
