@@ -61,6 +61,7 @@ class Outcome:
     rounds: int
     best_round: int
     best_score: float
+    judged_by: str  # the player whose score that is: 'one ply', or 'policy' for recorded games
 
 
 class Training:
@@ -88,7 +89,9 @@ class Training:
         self.round = 0
         self.games_seen = 0
         self.seconds = 0.0
-        self.history: list[NDArray[np.int32]] = []  # one-ply scores of each evaluation
+        # Recorded games teach what their own moves are worth, and one ply asks about all moves.
+        self.judged_by = "policy" if self.held_out is not None else "one ply"
+        self.history: list[NDArray[np.int32]] = []  # that player's scores at each evaluation
         self.best_round, self.best_score = 0, -1.0
 
     def resume(self) -> None:
@@ -165,8 +168,9 @@ class Training:
             reporter.step("evaluating", done, 2 * settings.games)
 
         found: Strength = measure(evaluator, settings.games, count)
-        self.history.append(found.one_ply)
         policy, one_ply = estimate(found.policy), estimate(found.one_ply)
+        judged = found.one_ply if self.judged_by == "one ply" else found.policy
+        self.history.append(judged)
         metrics = {
             "policy": policy.mean,
             "policy_ci": policy.half_width,
@@ -177,8 +181,8 @@ class Training:
         }
         if self.held_out is not None:
             metrics |= self._held_out_losses(self.held_out)
-        if one_ply.mean > self.best_score:
-            self.best_round, self.best_score = self.round, one_ply.mean
+        if judged.mean() > self.best_score:
+            self.best_round, self.best_score = self.round, float(judged.mean())
             info = {**self.info(), **metrics, "evaluated_games": settings.games}
             save_best(self.run, self.config, info, self.learner.average)
         return metrics
@@ -305,4 +309,6 @@ def _loop(
         if gain or interrupted:
             reason = "stopped" if interrupted else "standing still"
             break
-    return Outcome(reason, training.round, training.best_round, training.best_score)
+    return Outcome(
+        reason, training.round, training.best_round, training.best_score, training.judged_by
+    )

@@ -163,7 +163,7 @@ def _print_outcome(console: Console, outcome: Outcome, folder: Path, rounds: int
     console.print(said, soft_wrap=True)
     if outcome.best_round:
         console.print(
-            f"best: {outcome.best_score:.2f} points one ply after round {outcome.best_round}; "
-            f"export it with: azx export {folder} --out net.onnx",
+            f"best: {outcome.best_score:.2f} points by {outcome.judged_by} after round "
+            f"{outcome.best_round}; export it with: azx export {folder} --out net.onnx",
             soft_wrap=True,
         )
