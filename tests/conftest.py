@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cli_testing
 import numpy as np
 import pytest
 import torch
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from azx.runtime.evaluator import Evaluation
 from azx.runtime.solver import Solution, solve
-from azx.runtime.variant import MINI, Variant
+from azx.runtime.variant import MINI, STANDARD, Variant
 
 # Small networks are fastest on one thread, and much so where tests share the cores.
 torch.set_num_threads(1)
@@ -73,3 +74,21 @@ def random_boards(variant: Variant, count: int, seed: int) -> NDArray[np.int8]:
         where = rng.permutation(variant.cells)[:placed]
         board[where] = rng.permutation(variant.tiles)[:placed]
     return boards
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the made-up models lie."""
+    return tmp_path_factory.mktemp("cli")
+
+
+@pytest.fixture(scope="session")
+def mini(folder: Path) -> Path:
+    """A made-up model of the small board."""
+    return cli_testing.write_model(folder / "mini.onnx", MINI)
+
+
+@pytest.fixture(scope="session")
+def standard(folder: Path) -> Path:
+    """A made-up model of the full board."""
+    return cli_testing.write_model(folder / "standard.onnx", STANDARD)

@@ -1,0 +1,191 @@
+"""`azx play`: one game, a person's game, many games."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from cli_testing import TRANSCRIPT, good, run
+
+import azx
+from azx.cli.human import estimates
+from azx.runtime.modelfile import read_model
+from azx.runtime.onnx_evaluator import open_model
+from azx.runtime.play import play_games
+from azx.runtime.players import network_player
+from azx.runtime.records import read_games
+from azx.runtime.seeds import draw_orders, game_keys
+from azx.runtime.variant import MINI
+
+# One game
+
+
+def test_a_shown_game_reads_like_this(mini: Path) -> None:
+    shown = good(run("play", "--model", mini, "--simulations", 0, "--seed", 6))
+    heading, _, game = re.split(r"\n(\n)", shown, maxsplit=1)
+    assert heading.splitlines()[0] == "mini, policy alone, seed 6"
+    assert str(mini) in heading
+    assert "on cpu" in heading
+    assert "\n" + game == TRANSCRIPT
+
+
+def test_a_shown_game_can_be_recorded_and_its_seed_repeats_it(mini: Path, tmp_path: Path) -> None:
+    record = tmp_path / "one.npz"
+    shown = good(run("play", "--model", mini, "--simulations", 4, "--record", record))
+    seed = int(re.search(r"seed (\d+)", shown)[1])  # type: ignore[index]
+    games = read_games(record)
+    assert len(games) == 1
+    assert f"score {games.scores()[0]}\n" in shown
+    again = tmp_path / "again.npz"
+    good(run("play", "--model", mini, "--simulations", 4, "--record", again, "--seed", seed))
+    assert (read_games(again).cells == games.cells).all()
+
+
+def test_without_a_seed_the_tiles_differ_from_game_to_game(mini: Path) -> None:
+    shown = {good(run("play", "--model", mini, "--simulations", 0)) for _ in range(3)}
+    assert len(shown) > 1
+
+
+# A person's game
+
+
+def test_a_person_plays_and_the_network_comments(mini: Path, tmp_path: Path) -> None:
+    record = tmp_path / "mine.npz"
+    answers = "h\n9\nnonsense\n6\n6\n5\n4\n3\n2\n1\n0\n"
+    options = ("--human", "--simulations", 0, "--seed", 6, "--record", record)
+    shown = good(run("play", "--model", mini, *options, given=answers))
+    evaluator = open_model(mini)
+    keys = game_keys(6, 1)
+    order = draw_orders(MINI, keys)
+    own = play_games(network_player(evaluator, 0), order, keys)
+    first = own.cells[0, 0]
+    assert f"the network: cell {first}, " in shown
+    assert "'9' is no empty cell; there are: 0, 1, 2, 3, 4, 5, 6" in shown
+    assert "'nonsense' is no empty cell" in shown
+    assert "'6' is no empty cell; there are: 0, 1, 2, 3, 4, 5" in shown
+    assert "/   0   \\_______/   5   \\" in shown, "the empty cells show their numbers"
+    games = read_games(record)
+    assert games.cells[0].tolist() == [6, 5, 4, 3, 2, 1, 0]
+    assert (games.orders == order).all()
+    assert (
+        f"your score {games.scores()[0]}; the network on the same tiles: {own.scores()[0]}\n"
+        in (shown)
+    )
+
+
+def test_the_difference_is_that_of_gain_and_value(mini: Path) -> None:
+    """On the empty board nothing pays: the difference is that of the two afterstates' values."""
+    evaluator, keys = open_model(mini), game_keys(6, 1)
+    tile = draw_orders(MINI, keys)[0, 0]
+    best = play_games(network_player(evaluator, 0), draw_orders(MINI, keys), keys).cells[0, 0]
+    after = MINI.empty_boards(MINI.cells)
+    after[np.arange(MINI.cells), np.arange(MINI.cells)] = tile
+    value = evaluator.evaluate(after).value
+    mine = next(cell for cell in range(MINI.cells) if value[cell] != value[best])
+    options = ("--human", "--simulations", 0, "--seed", 6)
+    shown = good(run("play", "--model", mini, *options, given=f"{mine}\nq\n"))
+    assert f"yours is worth {value[mine] - value[best]:+.1f} points" in shown
+    same = good(run("play", "--model", mini, *options, given=f"{best}\nq\n"))
+    assert "the network would have done the same" in same
+
+
+def test_an_estimate_is_the_gain_and_what_is_to_come(mini: Path) -> None:
+    """Cell 1 closes a column of fives; everywhere else nothing is won."""
+    evaluator = open_model(mini)
+    board = MINI.empty_boards(1)[0]
+    board[0] = MINI.tile_of[5, 2, 3]
+    tile = MINI.tile_of[5, 6, 4]
+    found = estimates(evaluator, board, tile)
+    assert sorted(found) == [1, 2, 3, 4, 5, 6]
+    for cell, worth in found.items():
+        after = board.copy()
+        after[cell] = tile
+        gain = 10 if cell == 1 else 0
+        assert worth == gain + evaluator.evaluate(after[None]).value[0]
+
+
+@pytest.mark.parametrize("leaving", ["3\nq\n", "3\n"])
+def test_a_person_may_leave(leaving: str, mini: Path, tmp_path: Path) -> None:
+    record = tmp_path / "left.npz"
+    options = ("--human", "--seed", 6, "--simulations", 0, "--record", record)
+    shown = good(run("play", "--model", mini, *options, given=leaving))
+    assert "left after 1 tile with 0 points" in shown
+    assert not record.exists()
+
+
+# Many games
+
+
+def test_many_games_are_those_of_the_runtime(mini: Path, tmp_path: Path) -> None:
+    report, record = tmp_path / "sub" / "scores.json", tmp_path / "games.npz"
+    options = ("--simulations", 3, "--seed", 9, "--threads", 1, "--provider", "cpu")
+    files = ("--report", report, "--record", record)
+    shown = good(run("play", "--model", mini, "--games", 40, *options, *files))
+    keys = game_keys(9, 40)
+    evaluator = open_model(mini)
+    games = play_games(network_player(evaluator, 3), draw_orders(MINI, keys), keys)
+    scores = games.scores()
+    found = json.loads(report.read_text())
+    assert found["scores"] == scores.tolist()
+    assert found["mean"] == pytest.approx(scores.mean())
+    half = 1.96 * scores.std(ddof=1) / 40**0.5
+    assert found["ci95"] == pytest.approx([scores.mean() - half, scores.mean() + half], abs=1e-3)
+    assert found["quantiles"]["min"] == scores.min()
+    assert found["quantiles"]["50"] == np.median(scores)
+    assert found["quantiles"]["95"] == np.quantile(scores, 0.95)
+    assert found["quantiles"]["max"] == scores.max()
+    assert found["games_per_second"] == pytest.approx(40 / found["seconds"])
+    assert found["model"] == {"path": str(mini), "sha256": read_model(mini).sha256}
+    fixed = {
+        "games": 40, "variant": "mini", "player": "mcts:3", "simulations": 3, "provider": "cpu",
+        "threads": 1, "seed": 9, "orders": None, "azx": azx.__version__,
+    }  # fmt: skip
+    assert {name: found[name] for name in fixed} == fixed
+    kept = read_games(record)
+    assert (kept.cells == games.cells).all()
+    assert (kept.orders == games.orders).all()
+    assert f"mean       {scores.mean():.2f} points, 95% interval" in shown
+    assert f"min {scores.min()}" in shown
+    assert f"max {scores.max()}" in shown
+    assert "ran on     cpu, 1 thread" in shown
+
+
+def test_orders_from_a_file_give_the_games_of_the_same_draws(mini: Path, tmp_path: Path) -> None:
+    orders, first, second = tmp_path / "orders.npy", tmp_path / "a.json", tmp_path / "b.json"
+    np.save(orders, draw_orders(MINI, game_keys(4, 12)).astype(np.int64))
+    common = ("play", "--model", mini, "--one-ply")
+    good(run(*common, "--orders", orders, "--report", first))
+    good(run(*common, "--games", 12, "--seed", 4, "--report", second))
+    found = json.loads(first.read_text())
+    assert found["scores"] == json.loads(second.read_text())["scores"]
+    assert (found["player"], found["simulations"]) == ("one-ply", 0)
+    assert found["orders"] == str(orders)
+    good(run(*common, "--orders", orders, "--games", 5, "--report", second))
+    assert json.loads(second.read_text())["scores"] == found["scores"][:5]
+
+
+def test_a_single_game_has_no_interval(mini: Path, tmp_path: Path) -> None:
+    report = tmp_path / "one.json"
+    options = ("--games", 1, "--simulations", 0, "--report", report)
+    shown = good(run("play", "--model", mini, *options))
+    assert json.loads(report.read_text())["ci95"] is None
+    assert "interval" not in shown
+
+
+def test_ctrl_c_says_that_nothing_was_written(
+    mini: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(player: object, orders: object, keys: object, progress: Any) -> None:
+        progress(3)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("azx.cli.games.play_games", interrupted)
+    report = tmp_path / "scores.json"
+    result = run("play", "--model", mini, "--games", 8, "--report", report, "--simulations", 0)
+    assert result.exit_code == 130
+    assert result.stderr == "interrupted: 3 of 8 games were played, and nothing was written\n"
+    assert not report.exists()

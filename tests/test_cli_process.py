@@ -1,0 +1,114 @@
+"""The command line as a real process, at a terminal, through a pipe, without torch."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from cli_testing import ENVIRONMENT, TRANSCRIPT
+
+
+def azx_process(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "azx", *map(str, arguments)]
+    environment = {**ENVIRONMENT, **options.pop("env", {})}
+    return subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False, **options
+    )
+
+
+def test_a_pipe_gets_plain_text(mini: Path) -> None:
+    options = ("--model", mini, "--simulations", 0, "--seed", 6)
+    done = azx_process("play", *options, env={"PYTHONIOENCODING": "ascii"})
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    assert done.stdout.isascii()
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", done.stdout)
+    assert TRANSCRIPT.strip("\n") in done.stdout
+
+
+def test_an_error_of_a_real_process_is_one_line(tmp_path: Path) -> None:
+    done = azx_process("play", "--model", tmp_path / "none.onnx")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"error: {tmp_path / 'none.onnx'}: no such file\n"
+
+
+def read_until(descriptor: int, wanted: bytes, seconds: float = 60.0) -> bytes:
+    """What a terminal shows until `wanted` is there."""
+    seen = b""
+    end = time.monotonic() + seconds
+    while wanted not in seen:
+        assert time.monotonic() < end, seen
+        seen += os.read(descriptor, 4096)
+    return seen
+
+
+def test_ctrl_c_at_a_terminal(standard: Path, tmp_path: Path) -> None:
+    """The progress bar is on the terminal's stderr; the signal comes while it runs."""
+    report = tmp_path / "scores.json"
+    options = ("--model", standard, "--games", "1000000", "--simulations", "50")
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "azx", "play", *options, "--report", report],
+        env={**ENVIRONMENT, "TERM": "xterm"},
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    try:
+        read_until(ours, b"/1000000")
+        process.send_signal(signal.SIGINT)
+        said = read_until(ours, b"nothing was written")
+        out, _ = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+    assert b"interrupted: " in said
+    assert b"Traceback" not in said
+    assert (process.returncode, out) == (130, b"")
+    assert not report.exists()
+
+
+WITHOUT = """
+import sys
+for name in ("torch", "onnx", "onnxscript", "safetensors", "tensorboard"):
+    sys.modules[name] = None
+from typer.testing import CliRunner
+from azx.cli.main import app
+model = sys.argv[1]
+for line in sys.stdin.read().splitlines():
+    result = CliRunner().invoke(app, line.replace("MODEL", model).split())
+    print(result.exit_code, line, "|", result.stderr.strip())
+"""
+
+
+def test_playing_needs_none_of_the_training_packages(mini: Path) -> None:
+    works = [
+        "--help",
+        "play --model MODEL --simulations 2",
+        "play --model MODEL --games 3 --one-ply",
+        "solve --help",
+        "verify MODEL",
+        "bench --model MODEL --batches 1 --seconds 0 --simulations 2 --games 2",
+    ]
+    needs = ["doctor some.module:factory", "export some.module:factory --out x.onnx", "train"]
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT, str(mini)],
+        env=ENVIRONMENT,
+        input="\n".join(works + needs),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines = done.stdout.splitlines()
+    assert lines[: len(works)] == [f"0 {line} | " for line in works], done.stdout + done.stderr
+    for line, said in zip(needs, lines[len(works) :], strict=True):
+        assert said.startswith(f"2 {line} | error: this command needs the training packages: ")
+        assert 'pip install "azx[train]"' in said

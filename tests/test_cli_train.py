@@ -1,0 +1,94 @@
+"""`azx train` as a real process: interrupted, killed, resumed, to the result of an unbroken run."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from cli_testing import ENVIRONMENT
+from safetensors.numpy import load_file
+
+SETTINGS = (
+    "rounds=16", "network.width=32", "network.groups=4", "selfplay.games_per_round=256",
+    "learning.batch_size=128", "evaluation.every=8", "evaluation.games=40",
+)  # fmt: skip
+
+
+def start(run: Path, *more: str) -> subprocess.Popen[str]:
+    """The command on its way, with a thread of its own."""
+    command = [sys.executable, "-m", "azx", "train", "--run", str(run), "--threads", "1", *more]
+    return subprocess.Popen(
+        command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def fresh(run: Path) -> subprocess.Popen[str]:
+    overrides = [part for setting in SETTINGS for part in ("--set", setting)]
+    return start(run, "--preset", "mini", *overrides)
+
+
+def until_round(process: subprocess.Popen[str], run: Path, wanted: int) -> None:
+    """Wait until the run has written `wanted` rounds."""
+    metrics = run / "metrics.jsonl"
+    deadline = time.monotonic() + 120
+    while not metrics.exists() or len(metrics.read_text().splitlines()) < wanted:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def weights(run: Path) -> dict:
+    """The tensors of the last checkpoint."""
+    return load_file(run / json.loads((run / "last.json").read_text())["weights"])
+
+
+def test_interrupted_killed_and_resumed(tmp_path: Path) -> None:
+    unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
+    process = fresh(unbroken)
+    out, _ = process.communicate(timeout=240)
+    assert process.returncode == 0
+    assert "finished: 16 rounds" in out
+
+    process = fresh(broken)
+    until_round(process, broken, 3)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert "stopped and saved after round" in out
+    assert "--resume" in out
+
+    process = start(broken, "--resume")
+    until_round(process, broken, 9)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+    process = start(broken, "--resume")
+    out, err = process.communicate(timeout=240)
+    assert process.returncode == 0, err
+    expected, found = weights(unbroken), weights(broken)
+    assert expected.keys() == found.keys()
+    assert all((expected[name] == found[name]).all() for name in expected)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("--set", "network.widht=3"), "unknown field network.widht"),
+        (("--preset", "huge"), "no preset 'huge'; there are: mini"),
+        (("--resume",), "no such file"),
+        (("--games", "none.npz"), "no such file"),
+    ],
+)
+def test_wrong_use_is_one_line(arguments: tuple[str, ...], says: str, tmp_path: Path) -> None:
+    process = start(tmp_path / "run", *arguments)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert out == ""
+    assert says in err
+    assert err.startswith("error: ")
+    assert "Traceback" not in err
