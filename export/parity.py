@@ -21,14 +21,13 @@ from azx.export.emit import contract_outputs
 from azx.export.isolation import evaluating, first_line, random_numbers_kept, separate_copy
 from azx.export.outputs import ordinary, varies
 from azx.export.positions import Positions
-from azx.runtime.contract import BOARD, POLICY_LOGITS, VALUE, Q
+from azx.runtime.contract import BOARD, POLICY_LOGITS
 from azx.runtime.golden import differences
 from azx.runtime.rules import legal_cells, tiles_left
 from azx.runtime.variant import Variant
-from azx.runtime.verify import Check
+from azx.runtime.verify import UNITS, Check
 
 BATCHES = (1, 2, 3, 7, 64, 256)
-UNITS = {VALUE: " points", Q: " points"}
 
 #: onnxruntime may be off by this many times what float32 torch is off ...
 TIMES = 8

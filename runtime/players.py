@@ -127,15 +127,24 @@ class OnePlyPlayer:
         self, boards: NDArray[np.int8], tiles: NDArray[np.int8], keys: NDArray[np.uint64]
     ) -> NDArray[np.int8]:
         """The cell of the largest gain + value."""
-        games, cells = np.nonzero(boards == EMPTY)
-        cells8 = cells.astype(np.int8)
-        before = boards[games]
-        after = before.copy()
-        after[np.arange(len(after)), cells] = tiles[games]
-        worth = np.full(boards.shape, -np.inf, dtype=np.float32)
-        gains = placement_gains(self.variant, before, tiles[games], cells8)
-        worth[games, cells] = gains + self.evaluator.evaluate(after).value
-        return worth.argmax(axis=1).astype(np.int8)
+        return one_ply_worth(self.evaluator, boards, tiles).argmax(axis=1).astype(np.int8)
+
+
+def one_ply_worth(
+    evaluator: Evaluator, boards: NDArray[np.int8], tiles: NDArray[np.int8]
+) -> NDArray[np.float32]:
+    """float32 [G, C]: gain + value, in points, of each of `tiles` [G] on each cell of its board.
+
+    -inf on filled cells.
+    """
+    games, cells = np.nonzero(boards == EMPTY)
+    before = boards[games]
+    after = before.copy()
+    after[np.arange(len(after)), cells] = tiles[games]
+    worth = np.full(boards.shape, -np.inf, dtype=np.float32)
+    gains = placement_gains(evaluator.variant, before, tiles[games], cells.astype(np.int8))
+    worth[games, cells] = gains + evaluator.evaluate(after).value
+    return worth
 
 
 class SearchPlayer:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import log_softmax, mse_loss
 
 from azx.runtime.contract import MASKED_LOGIT
-from azx.runtime.rules import tiles_left
+from azx.runtime.rules import all_gains, tiles_left
 from azx.trainer.config import LearningConfig
 from azx.trainer.network import POINTS, Outputs, PolicyValueNetwork
 from azx.trainer.samples import Samples
@@ -53,7 +53,7 @@ def losses(
         target = torch.from_numpy(batch.policy).to(device).unsqueeze(1)
         weight = torch.full((len(batch), 1), 1.0 / len(batch), device=device)
     else:
-        gains = network.encoding(torch.from_numpy(batch.boards).to(device)).gains.float()
+        gains = torch.from_numpy(all_gains(network.variant, batch.boards)).to(device)
         worth = (gains + outputs.q.detach()) / temperature
         target = worth.masked_fill(filled.unsqueeze(1), MASKED_LOGIT).softmax(dim=2)
         left = torch.from_numpy(tiles_left(network.variant, batch.boards)).to(device)

@@ -11,8 +11,9 @@ from azx.cli.show import Game, Strategy, chosen, to_come
 from azx.cli.terminal import counted, say
 from azx.runtime.onnx_evaluator import OnnxEvaluator
 from azx.runtime.play import play_games
+from azx.runtime.players import one_ply_worth
 from azx.runtime.records import Games
-from azx.runtime.rules import EMPTY, placement_gains
+from azx.runtime.rules import EMPTY
 
 
 def play_against(
@@ -100,12 +101,5 @@ def _comment(
 
 def estimates(evaluator: OnnxEvaluator, board: NDArray[np.int8], tile: int) -> dict[int, float]:
     """Gain + points foreseen after laying `tile` on each empty cell of one board int8 [C]."""
-    cells = np.flatnonzero(board == EMPTY).astype(np.int8)
-    before = np.repeat(board[None], len(cells), axis=0)
-    gains = placement_gains(
-        evaluator.variant, before, np.full(len(cells), tile, dtype=np.int8), cells
-    )
-    after = before.copy()
-    after[np.arange(len(cells)), cells] = tile
-    worth = gains + evaluator.evaluate(after).value
-    return dict(zip(cells.tolist(), worth.tolist(), strict=True))
+    worth = one_ply_worth(evaluator, board[None], np.array([tile], dtype=np.int8))[0]
+    return {int(cell): float(worth[cell]) for cell in np.flatnonzero(board == EMPTY)}
