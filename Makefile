@@ -33,4 +33,6 @@ $(TEST)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(TEST)
 	$(TEST)/bin/pip install --quiet --constraint constraints.txt torch==2.13.0
 	$(TEST)/bin/pip install --quiet --constraint constraints.txt --editable '.[train]' pytest hypothesis ruff mypy
+	# For the gate's tests: networks that others wrote, and an engine that others wrote.
+	$(TEST)/bin/pip install --quiet --constraint constraints.txt transformers openvino
 	touch $@

@@ -26,6 +26,7 @@ from azx.runtime.onnx_evaluator import open_model
 from azx.runtime.play import play_games
 from azx.runtime.players import OnePlyPlayer, Player, PolicyPlayer, SearchPlayer
 from azx.runtime.records import read_orders
+from azx.runtime.search import Budget
 from azx.runtime.seeds import game_keys
 from azx.runtime.solver import expected_score, policy_of, solve
 from azx.runtime.stats import estimate, paired_difference
@@ -120,8 +121,8 @@ def markdown(name: str, card: ModelCard, sha256: str, figures: dict[str, Any]) -
         *rows(figures),
         "",
         f"Trained with {training.get('games', 0):,} games of self-play in "
-        f"{training.get('seconds', 0) / 60:.1f} minutes; the best of the evaluated rounds "
-        f"(round {training.get('round')}). Through the export gate: "
+        f"{training.get('seconds', 0) / 60:.1f} minutes; the network of "
+        f"round {training.get('round')}. Through the export gate: "
         f"{'verified' if card.verified else 'UNVERIFIED'}.",
         "",
         "Input, outputs and their meaning: the contract in the README. It plays this variant and "
@@ -153,7 +154,7 @@ def main() -> None:
             "policy": strength(PolicyPlayer(evaluator), orders, peers),
             "one-ply": strength(OnePlyPlayer(evaluator), orders, peers),
             f"mcts:{SIMULATIONS}": strength(
-                SearchPlayer(evaluator, SIMULATIONS), orders[:SEARCHED], peers
+                SearchPlayer(evaluator, Budget(SIMULATIONS)), orders[:SEARCHED], peers
             ),
         }
     card, sha256 = evaluator.model.card, evaluator.model.sha256

@@ -2,33 +2,50 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
-from azx.export.audit import Audit, audit
-from azx.export.emit import contract_faults, contract_outputs, emit
+from azx.export.auditing import Audit, audit
+from azx.export.emit import OPSET, OPSETS, Emitted, emit, graph_faults
+from azx.export.families import Families, board_families, input_families
+from azx.export.inputs import OTHER_SIZES, Batch, InputSpec, affordable_rows
+from azx.export.interface import (
+    Interface,
+    Named,
+    PlaysTheGame,
+    board_spec,
+    contract_faults,
+    interface_of,
+)
 from azx.export.isolation import separate_copy
+from azx.export.locate import first_departure
+from azx.export.mutants import mutants_check
 from azx.export.parity import compare
-from azx.export.positions import Positions, game_positions, parity_positions
+from azx.export.reference import Reference, reference_of
 from azx.export.statistics import ParameterFacts
+from azx.runtime.answers import present_providers
 from azx.runtime.contract import OUTPUTS
-from azx.runtime.errors import CheckFailed
+from azx.runtime.errors import CheckFailed, ModelError, UsageError
 from azx.runtime.files import whole_file
 from azx.runtime.golden import Golden, encode_golden
-from azx.runtime.modelfile import ModelCard, seal
+from azx.runtime.modelfile import Card, ModelCard, seal
 from azx.runtime.variant import Variant
 from azx.runtime.verify import Check, verify_model
 
-#: Boards that the audit trains its copy on, and boards that travel with the model.
+#: Boards that the audit trains its copies on, and rows that travel with the model.
 AUDIT_BOARDS = 64
-GOLDEN_BOARDS = 12
+GOLDEN_ROWS = 12
+
+#: The rows that travel with the model take at most this many numbers.
+GOLDEN_NUMBERS = 200_000
 
 #: Packages whose versions say what made a file.
 MAKERS = ("torch", "onnx", "onnxscript", "onnxruntime")
@@ -36,9 +53,10 @@ MAKERS = ("torch", "onnx", "onnxscript", "onnxruntime")
 
 @dataclass
 class GateReport:
-    """What the gate checked, in order."""
+    """What the gate checked, in order, and what it was about."""
 
     checks: list[Check] = field(default_factory=list)
+    about: dict[str, Any] = field(default_factory=dict)  # interface, opset, versions, hashes
 
     @property
     def passed(self) -> bool:
@@ -47,15 +65,8 @@ class GateReport:
 
     def to_json(self) -> dict[str, Any]:
         """All checks with their figures."""
-        return {"passed": self.passed, "checks": [check.to_json() for check in self.checks]}
-
-    def lines(self) -> list[str]:
-        """A plain table: a line for each check."""
-        width = max((len(check.name) for check in self.checks), default=0)
-        return [
-            f"{'ok    ' if check.passed else 'FAILED'}  {check.name:<{width}}  {check.says}"
-            for check in self.checks
-        ]
+        checks = [check.to_json() for check in self.checks]
+        return {"passed": self.passed, **self.about, "checks": checks}
 
 
 class GateRefused(CheckFailed):
@@ -69,74 +80,148 @@ class GateRefused(CheckFailed):
 
 def export_model(
     module: nn.Module,
-    variant: Variant,
+    takes: Variant | Sequence[InputSpec],
     out: Path,
     *,
-    network: dict[str, Any],
-    training: dict[str, Any],
-    made_by: dict[str, str],
+    given: Batch | None = None,
+    network: dict[str, Any] | None = None,
+    training: dict[str, Any] | None = None,
+    made_by: dict[str, str] | None = None,
+    opset: int = OPSET,
+    force: bool = False,
     seed: int = 0,
     progress: Callable[[str], None] | None = None,
 ) -> GateReport:
     """Check `module` and write it to `out` as a verified model file.
 
-    The checks: an audit of its parameters and gradients; the graph follows the contract; torch and
-    the graph agree; the finished file passes `azx.runtime.verify`. `network`, `training` and
-    `made_by` go into the file's card, the last with the versions of what exported it. `progress`
-    is told what is being done.
+    `takes` says what goes in: the boards of a variant, for a network of the contract, or the inputs
+    of any other, with rows `given` where real ones are to be had. The checks: an audit; the graph
+    has the module's interface; torch and the saved file agree, in a fresh process without torch;
+    faults put into copies of the graph are caught; the finished file passes
+    `azx.runtime.verify`. `network`, `training` and `made_by` go into the file's card, the last with
+    the versions of what exported it. `progress` is told what is being done.
 
     Raises `GateRefused`, a `CheckFailed` with the report, at the first stage with a failure, and
     `UsageError` where the module cannot be copied or run, or `out` cannot be written. In either
-    case nothing is written, and a file that was at `out` is as it was. `module` never changes.
+    case nothing is written, and a file that was at `out` is as it was. With `force` every stage is
+    gone through, and what fails is written all the same, stamped UNVERIFIED. `module` never
+    changes.
     """
+    if opset not in OPSETS:
+        raise UsageError(f"opset is {OPSETS[0]} to {OPSETS[-1]}, found {opset}")
     tell = progress or (lambda _: None)
-    report = GateReport()
+    stages = _Stages(GateReport(), out, force)
+    variant = takes if isinstance(takes, Variant) else None
     copy = separate_copy(module).cpu()
-    positions = parity_positions(variant, seed)
+    if isinstance(takes, Variant):
+        named: Named = PlaysTheGame(copy, takes)
+        specs: tuple[InputSpec, ...] = (board_spec(takes),)
+        families = board_families(takes, seed)
+    else:
+        specs = tuple(takes)
+        named = Named(copy, specs)
+        families = input_families(specs, given, seed)
+    interface = interface_of(named, specs)
+    stages.report.about = {
+        "interface": interface.to_json(),
+        "opset": opset,
+        "made_by": {**(made_by or {}), **_versions()},
+    }
 
-    tell("auditing parameters and gradients")
-    spread = np.linspace(0, len(positions.boards) - 1, AUDIT_BOARDS).astype(int)
-    boards = torch.from_numpy(positions.boards[spread])
-    audited = audit(copy, (boards,), seed=seed)
-    _require(report, [_audit_check(audited)], out)
+    tell("auditing parameters, layers and learning")
+    audited = audit(copy, _audit_rows(copy, specs, families, variant), seed=seed)
+    stages.add([_audit_check(audited)])
 
     tell("exporting to ONNX")
     try:
-        graph = emit(copy, variant)
+        emitted = emit(named, specs, interface, opset)
     except CheckFailed as error:
-        _require(report, [Check("graph", False, str(error))], out)
+        stages.refuse([Check("graph", False, str(error))])
         raise
-    _require(report, [_graph_check(graph, variant)], out)
+    graph = emitted.graph
+    stages.add([_graph_check(graph, interface, opset, variant)])
+    stages.report.about["graph_sha256"] = hashlib.sha256(graph).hexdigest()
 
-    tell(f"comparing torch and onnxruntime on {len(positions.boards)} boards")
-    _require(report, compare(copy, graph, variant, positions), out)
+    tell(f"running torch on {families.batch.rows} rows, in float32 and float64")
+    reference = reference_of(named, interface, families)
+    for provider in present_providers():
+        tell(f"comparing with onnxruntime in a fresh process, on {provider}")
+        stages.add(_parity(emitted, reference, provider, variant))
+    if given is None and any(spec.other_axes for spec in specs):
+        for size in OTHER_SIZES[1:]:
+            tell(f"comparing with free axes of {size}")
+            sized = reference_of(named, interface, input_families(specs, None, seed, other=size))
+            stages.add(_parity(emitted, sized, "cpu", None, f" at size {size}"))
+
+    if stages.report.passed:
+        tell("putting faults into copies of the graph")
+        stages.add([mutants_check(graph, reference, opset)])
 
     tell("writing and verifying the file")
-    card = ModelCard(
-        variant=variant,
-        verified=True,
-        network=network,
-        training=training,
-        parameters=[_recorded(facts) for facts in audited.parameters],
-        gate=report.to_json(),
-        golden=encode_golden(_golden(copy, game_positions(variant, 4, seed))),
-        made_by={**made_by, **{name: importlib.metadata.version(name) for name in MAKERS}},
-    )
+    names = [name for name in reference.expected if variant is None or name in OUTPUTS]
+    golden, bounds = _golden(reference, names, stages.report)
+    general: dict[str, Any] = {
+        "network": network or {},
+        "training": training or {},
+        "interface": interface.to_json(),
+        "parameters": [_recorded(facts) for facts in audited.parameters],
+        "golden": encode_golden(golden),
+        "bounds": bounds,
+        "made_by": stages.report.about["made_by"],
+    }
     with whole_file(out) as temporary:
-        temporary.write_bytes(seal(graph, card))
-        _require(report, verify_model(temporary, provider="cpu"), out)
-    return report
+        verified = stages.report.passed
+        temporary.write_bytes(seal(graph, _card(variant, general, stages.report, verified)))
+        stages.add(_verified(temporary, verified))
+        if verified and not stages.report.passed:
+            temporary.write_bytes(seal(graph, _card(variant, general, stages.report, False)))
+    return stages.report
 
 
-def _require(report: GateReport, checks: list[Check], out: Path) -> None:
-    """Add `checks` to the report, and stop where one of them failed."""
-    report.checks += checks
-    failed = [check for check in checks if not check.passed]
-    if failed:
+@dataclass
+class _Stages:
+    """The report as it grows; a failure ends it, or with `force` is only noted."""
+
+    report: GateReport
+    out: Path
+    force: bool
+
+    def add(self, checks: list[Check]) -> None:
+        """Add `checks`, and refuse where one of them failed."""
+        if self.force or all(check.passed for check in checks):
+            self.report.checks += checks
+        else:
+            self.refuse(checks)
+
+    def refuse(self, checks: list[Check]) -> None:
+        """Add `checks` and raise `GateRefused`: no force makes a file out of nothing."""
+        self.report.checks += checks
+        failed = [check for check in self.report.checks if not check.passed]
         text = "\n".join(f"  {check.name}: {check.says}" for check in failed)
         raise GateRefused(
-            f"the export gate refuses this network, {out} not written:\n{text}", report
+            f"the export gate refuses this network, {self.out} not written:\n{text}", self.report
         )
+
+
+def _card(
+    variant: Variant | None, general: dict[str, Any], report: GateReport, verified: bool
+) -> Card:
+    fields = {**general, "gate": report.to_json(), "verified": verified}
+    return Card(**fields) if variant is None else ModelCard(variant, **fields)
+
+
+def _versions() -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in MAKERS}
+
+
+def _audit_rows(
+    module: nn.Module, specs: Sequence[InputSpec], families: Families, variant: Variant | None
+) -> Batch:
+    """Rows of the ordinary family, spread over all of it."""
+    usual = families.rows_of(families.names[0])
+    count = AUDIT_BOARDS if variant is not None else affordable_rows(module, specs)
+    chosen = np.linspace(0, len(usual) - 1, min(count, len(usual))).astype(int)
+    return families.take([usual[at] for at in chosen])
 
 
 def _audit_check(audited: Audit) -> Check:
@@ -156,12 +241,33 @@ def _audit_check(audited: Audit) -> Check:
     return Check("audit", True, says, figures)
 
 
-def _graph_check(graph: bytes, variant: Variant) -> Check:
-    faults = contract_faults(graph, variant)
-    figures = {"bytes": len(graph)}
+def _graph_check(graph: bytes, interface: Interface, opset: int, variant: Variant | None) -> Check:
+    faults = contract_faults(interface, variant) if variant is not None else []
+    faults += graph_faults(graph, interface, opset)
+    figures = {"bytes": len(graph), "opset": opset}
     if faults:
         return Check("graph", False, "; ".join(faults), figures)
-    return Check("graph", True, f"follows the contract; {len(graph)} bytes, any batch", figures)
+    says = f"names, order, types and axes are the module's; {len(graph)} bytes, opset {opset}"
+    return Check("graph", True, says, figures)
+
+
+def _parity(
+    emitted: Emitted,
+    reference: Reference,
+    provider: str,
+    variant: Variant | None,
+    at: str = "",
+) -> list[Check]:
+    """The checks of the saved graph; where one fails, the node that departs first."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "graph.onnx"
+        path.write_bytes(emitted.graph)
+        checks = compare(path, reference, provider, variant, at)
+    if any(check.figures and not check.passed for check in checks if check.name != "best moves"):
+        place = first_departure(emitted, reference)
+        says = f"the first value that departs is in {place}" if place else "no single node departs"
+        checks.append(Check("where", False, says))
+    return checks
 
 
 def _recorded(facts: ParameterFacts) -> dict[str, Any]:
@@ -173,10 +279,35 @@ def _recorded(facts: ParameterFacts) -> dict[str, Any]:
     }
 
 
-def _golden(module: nn.Module, positions: Positions) -> Golden:
-    """`GOLDEN_BOARDS` boards from the empty to the full one, and what torch says of them."""
-    chosen = np.linspace(0, len(positions.boards) - 1, GOLDEN_BOARDS).astype(int)
-    boards = positions.boards[chosen]
-    with torch.no_grad():
-        outputs = contract_outputs(module.eval(), torch.from_numpy(boards))
-    return Golden(boards, {name: outputs[name].numpy() for name in OUTPUTS if name in outputs})
+def _verified(path: Path, verified: bool) -> list[Check]:
+    """The finished file's own checks; its verdict is this gate's business."""
+    try:
+        checks = verify_model(path, provider="cpu")
+    except ModelError as error:
+        return [Check("verify", False, str(error))]
+    return checks if verified else [check for check in checks if check.name != "verdict"]
+
+
+def _golden(
+    reference: Reference, names: list[str], report: GateReport
+) -> tuple[Golden, dict[str, list[float]]]:
+    """Rows from the first to the last of the ordinary family, and the worst ones, with answers.
+
+    Beside them the bound of each row, by output.
+    """
+    families = reference.families
+    usual = families.rows_of(families.names[0])
+    size = sum(array.size for array in reference.expected.values())
+    size += sum(tensor.numel() for tensor in families.batch.tensors.values())
+    count = max(2, min(GOLDEN_ROWS, GOLDEN_NUMBERS * families.batch.rows // size))
+    chosen = {usual[at] for at in np.linspace(0, len(usual) - 1, count).astype(int)}
+    worst = {check.figures["row"] for check in report.checks if "row" in check.figures}
+    rows = sorted(chosen | set(sorted(worst)[:count]))
+    inputs = {n: t.numpy() for n, t in families.take(rows).tensors.items()}
+    outputs, bounds = {}, {}
+    for name in names:
+        array, axis = reference.expected[name], reference.interface.output_axes.get(name)
+        outputs[name] = array if axis is None else array.take(rows, axis=axis)
+        allowed = [reference.bounds[name][families.family[row]].allowed for row in rows]
+        bounds[name] = allowed if axis is not None else [max(allowed)]
+    return Golden(inputs, outputs), bounds

@@ -5,11 +5,14 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from azx.runtime.errors import UsageError
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 @contextmanager
@@ -32,7 +35,18 @@ def evaluating(module: nn.Module) -> Iterator[None]:
             part.training = training
 
 
-def separate_copy(module: nn.Module) -> nn.Module:
+@contextmanager
+def watched_layers() -> Iterator[None]:
+    """Let attention layers run layer by layer: their fused path calls no layer that can be seen."""
+    fused = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fused)
+
+
+def separate_copy(module: Module) -> Module:
     """A copy that shares nothing with `module`, in its mode and on its device, without gradients.
 
     Raises `UsageError` where it holds something that cannot be copied.

@@ -1,11 +1,11 @@
-"""Train a throwaway copy for a few steps and watch: which parameters get a gradient, what answers.
+"""Train a throwaway copy for a few steps and watch: which parameters get a gradient, and when.
 
-Nothing is judged here; `azx.export.audit` reads these facts.
+Nothing is judged here; `azx.export.verdicts` reads these facts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,14 +13,28 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from azx.export.inputs import Batch
 from azx.export.isolation import evaluating, first_line
-from azx.export.outputs import named_outputs, ordinary, varies
+from azx.export.outputs import by_row, floating_outputs, ordinary, varies
 from azx.runtime.errors import UsageError
 
 Loss = Callable[[Any], Tensor]
 
 #: Adam moves every entry with a gradient by about this much a step, whatever the gradient's size.
 RATE = 1e-3
+
+#: A gradient below this share of the largest in the network is rounding, or as good as nothing.
+NO_GRADIENT = 1e-12
+
+
+@dataclass(frozen=True)
+class StepFacts:
+    """What one training step did to one parameter, as root mean squares."""
+
+    step: int
+    gradient: float
+    update: float | None  # how far its entries moved; None for the last step, which only looks
+    weight: float  # before the update
 
 
 @dataclass
@@ -29,6 +43,7 @@ class Liveness:
 
     steps: int
     wakes: dict[str, int] = field(default_factory=dict)  # first step with a gradient that is not 0
+    moves: dict[str, list[StepFacts]] = field(default_factory=dict)  # at steps 0, 1 and the last
     detached: set[str] = field(default_factory=set)  # no gradient, yet outputs change with it
     unused: set[str] = field(default_factory=set)  # no gradient, and outputs do not change with it
     nan_gradients: dict[str, int] = field(default_factory=dict)  # first step with NaN or Inf
@@ -37,29 +52,26 @@ class Liveness:
     answers: dict[str, bool] = field(default_factory=dict)  # the same after the steps
 
 
-def watch(
-    copy: nn.Module, inputs: Sequence[Tensor], loss: Loss | None, seed: int, steps: int
-) -> Liveness:
+def watch(copy: nn.Module, batch: Batch, loss: Loss | None, seed: int, steps: int) -> Liveness:
     """Train `copy` in place for `steps` steps and note what happens; torch's generators move.
 
     `loss` makes a scalar of what forward returns; None takes a fixed random projection of all
     outputs, which no healthy parameter escapes. Raises `UsageError` where forward or backward fail.
     """
     life = Liveness(steps)
-    before = _answer(copy, inputs)
+    before = answer(copy, batch)
     life.nan_outputs = [name for name, tensor in before.items() if bool(tensor.isnan().any())]
     if life.nan_outputs:
         return life
-    life.answers_at_start = _which_vary(before, inputs)
-    copy.train()
-    if not _runs(copy, inputs):  # such as a BatchNorm and a single row
-        copy.eval()
+    life.answers_at_start = which_vary(before, batch)
+    training_mode(copy, batch)
     objective = loss or _Projection(seed)
     trainable = {path: p for path, p in copy.named_parameters() if p.requires_grad}
     reached: set[str] = set()
     optimiser = torch.optim.Adam(trainable.values(), lr=RATE) if trainable else None
     for step in range(steps + 1):
-        _backward(copy, inputs, objective, trainable)
+        backward(copy, batch, objective, trainable)
+        largest = _largest_gradient(trainable)
         for path, parameter in trainable.items():
             if parameter.grad is None:
                 continue
@@ -68,17 +80,48 @@ def watch(
             reached.add(path)
             if not bool(gradient.isfinite().all()):
                 life.nan_gradients.setdefault(path, step)
-            elif bool((gradient != 0).any()):
+            elif float(gradient.abs().max() if gradient.numel() else 0.0) > NO_GRADIENT * largest:
                 life.wakes.setdefault(path, step)
         if life.nan_gradients:
             return life
-        if optimiser is not None and step < steps:
-            optimiser.step()
-    life.answers = _which_vary(_answer(copy, inputs), inputs)
+        _step(life, trainable, optimiser if step < steps else None, step)
+    life.answers = which_vary(answer(copy, batch), batch)
     for path in trainable.keys() - reached:
-        used = _matters(copy, trainable[path], inputs)
+        used = _matters(copy, trainable[path], batch)
         (life.detached if used else life.unused).add(path)
     return life
+
+
+def _largest_gradient(trainable: dict[str, nn.Parameter]) -> float:
+    found = [p.grad.to_dense() for p in trainable.values() if p.grad is not None and p.numel()]
+    largest = [float(g.abs().max()) for g in found]
+    return max((g for g in largest if g < float("inf")), default=0.0)
+
+
+def _step(
+    life: Liveness,
+    trainable: dict[str, nn.Parameter],
+    optimiser: torch.optim.Optimizer | None,
+    step: int,
+) -> None:
+    """Move the parameters, and note how far at steps 0, 1 and the last."""
+    noted = {p: t for p, t in trainable.items() if t.grad is not None}
+    noted = noted if step in (0, 1, life.steps) else {}
+    before = {path: parameter.detach().clone() for path, parameter in noted.items()}
+    gradients = {path: rms(parameter.grad) for path, parameter in noted.items()}
+    if optimiser is not None:
+        optimiser.step()
+    for path, parameter in noted.items():
+        moved = rms(parameter.detach() - before[path]) if optimiser is not None else None
+        facts = StepFacts(step, gradients[path], moved, rms(before[path]))
+        life.moves.setdefault(path, []).append(facts)
+
+
+def rms(tensor: Tensor | None) -> float:
+    """Root mean square; 0 for nothing."""
+    if tensor is None or not tensor.numel():
+        return 0.0
+    return float(tensor.detach().double().square().mean().sqrt())
 
 
 class _Projection:
@@ -90,7 +133,7 @@ class _Projection:
 
     def __call__(self, result: object) -> Tensor:
         total = torch.zeros(())
-        for name, tensor in _floats(result).items():
+        for name, tensor in floating_outputs(result).items():
             if name not in self.weights or self.weights[name].shape != tensor.shape:
                 drawn = torch.randn(tensor.shape, generator=self.generator).to(tensor.device)
                 self.weights[name] = drawn * ordinary(tensor.detach())
@@ -102,68 +145,68 @@ class _Projection:
         return total
 
 
-def _floats(result: object) -> dict[str, Tensor]:
-    return {n: t for n, t in named_outputs(result).items() if t.is_floating_point() and t.numel()}
-
-
-def _fresh(inputs: Sequence[Tensor]) -> list[Tensor]:
-    return [tensor.detach().clone() for tensor in inputs]  # a forward may write into its inputs
-
-
-def _answer(module: nn.Module, inputs: Sequence[Tensor]) -> dict[str, Tensor]:
-    """The floating-point outputs in eval mode."""
+def answer(module: nn.Module, batch: Batch) -> dict[str, Tensor]:
+    """The floating-point outputs in eval mode; `UsageError` where forward fails."""
     with evaluating(module), torch.no_grad():
         try:
-            return {n: t.float() for n, t in _floats(module(*_fresh(inputs))).items()}
+            return {n: t.detach().float() for n, t in floating_outputs(batch.call(module)).items()}
         except Exception as error:  # whatever a stranger's forward raises
-            shapes = ", ".join(f"{t.dtype} {list(t.shape)}" for t in inputs)
+            shapes = ", ".join(f"{n} {t.dtype} {list(t.shape)}" for n, t in batch.tensors.items())
             raise UsageError(
                 f"{type(module).__name__} cannot run on ({shapes}): {first_line(error)}"
             ) from error
 
 
-def _which_vary(outputs: dict[str, Tensor], inputs: Sequence[Tensor]) -> dict[str, bool]:
-    """For each output with a row for each row of the inputs: do its rows differ?"""
-    rows = inputs[0].shape[0] if inputs and inputs[0].ndim else 0
+def which_vary(outputs: dict[str, Tensor], batch: Batch) -> dict[str, bool]:
+    """For each output with a row for each row of the inputs: do its rows differ?
+
+    Empty where all rows of the inputs are the same, for then nothing can be told.
+    """
     told_apart = any(
-        bool((tensor != tensor[:1]).any())
-        for tensor in inputs
-        if tensor.ndim and len(tensor) == rows
+        bool((rows_first != rows_first[:1]).any())
+        for name, tensor in batch.tensors.items()
+        if (axis := batch.axes[name]) is not None
+        for rows_first in [tensor.movedim(axis, 0)]
     )
     if not told_apart:
         return {}
-    return {n: varies(t) for n, t in outputs.items() if t.ndim and t.shape[0] == rows}
+    rows = {n: by_row(t, batch.rows, batch.main_axis) for n, t in outputs.items()}
+    return {name: varies(tensor) for name, tensor in rows.items() if tensor is not None}
 
 
-def _runs(module: nn.Module, inputs: Sequence[Tensor]) -> bool:
+def training_mode(module: nn.Module, batch: Batch) -> None:
+    """Into training mode, or eval mode where it cannot train on `batch` (one row, BatchNorm)."""
+    module.train()
     with suppress(Exception), torch.no_grad():
-        return bool(_floats(module(*_fresh(inputs))))
-    return False
+        if floating_outputs(batch.call(module)):
+            return
+    module.eval()
 
 
-def _backward(
-    copy: nn.Module, inputs: Sequence[Tensor], objective: Loss, trainable: dict[str, nn.Parameter]
-) -> None:
-    """Leave in `trainable` the gradients of one forward."""
+def backward(
+    module: nn.Module, batch: Batch, objective: Loss, trainable: dict[str, nn.Parameter]
+) -> float:
+    """Leave in `trainable` the gradients of one forward; gives the loss."""
     for parameter in trainable.values():
         parameter.grad = None
     try:
         with torch.enable_grad():
-            value = objective(copy(*_fresh(inputs)))
+            value = objective(batch.call(module))
             if value.requires_grad:
                 value.backward()
+            return float(value.detach())
     except RuntimeError as error:
         raise UsageError(
-            f"{type(copy).__name__} cannot be trained on these inputs: {first_line(error)}"
+            f"{type(module).__name__} cannot be trained on these inputs: {first_line(error)}"
         ) from error
 
 
-def _matters(module: nn.Module, parameter: nn.Parameter, inputs: Sequence[Tensor]) -> bool:
+def _matters(module: nn.Module, parameter: nn.Parameter, batch: Batch) -> bool:
     """Whether any output changes when the parameter does."""
-    before = _answer(module, inputs)
+    before = answer(module, batch)
     kept = parameter.detach().clone()
     with torch.no_grad():
         parameter.add_(torch.randn_like(parameter))
-        after = _answer(module, inputs)
+        after = answer(module, batch)
         parameter.copy_(kept)
     return any(not torch.equal(after[name], tensor) for name, tensor in before.items())

@@ -1,238 +1,198 @@
-"""Does the ONNX graph compute what torch computes? Every output, every turn, several batches.
-
-How far the two may be apart is not chosen but measured: float32 in torch is compared with the same
-network in float64, and onnxruntime is allowed a few times that.
-"""
+"""Does the saved file compute what torch computes? Every output, every family, several batches."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
-import onnxruntime as ort
-import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
-from azx.export.emit import contract_outputs
-from azx.export.isolation import evaluating, first_line, random_numbers_kept, separate_copy
-from azx.export.outputs import ordinary, varies
-from azx.export.positions import Positions
-from azx.runtime.contract import BOARD, POLICY_LOGITS
-from azx.runtime.golden import differences
+from azx.export.reference import Departure, Reference, departures
+from azx.runtime.answers import Arrays, answers_elsewhere
+from azx.runtime.contract import POLICY_LOGITS
+from azx.runtime.errors import CheckFailed
 from azx.runtime.rules import legal_cells, tiles_left
 from azx.runtime.variant import Variant
 from azx.runtime.verify import UNITS, Check
 
-BATCHES = (1, 2, 3, 7, 64, 256)
+#: Batches that are tried beside all rows at once.
+BATCHES = (1, 2, 3, 7, 64)
 
-#: onnxruntime may be off by this many times what float32 torch is off ...
-TIMES = 8
-#: ... and always by this many roundings of the output's largest entry, masks aside.
-ROUNDINGS = 8
-#: The same where no float64 reference is to be had.
-ROUNDINGS_UNMEASURED = 256
-#: Off by more than this share of the largest entry, float32 is too coarse to compare anything.
-TOO_COARSE = 1e-3
-
-Arrays = dict[str, NDArray[Any]]
+#: So many rows at least are asked at each of the smaller batches.
+FEWEST_ROWS = 24
 
 
-class Bound(NamedTuple):
-    """How far an output may be off, and where that is from."""
+def ask_file(
+    path: Path, reference: Reference, provider: str
+) -> list[tuple[int, list[int], Arrays]]:
+    """What the file says at each batch: (size, rows, outputs), all rows at once last.
 
-    allowed: float
-    torch_off: float | None  # float32 torch against float64; None where there is no float64
-    coarse: bool  # float32 itself is so far off that agreement would mean nothing
+    Raises `CheckFailed` where it does not load or run.
+    """
+    families = reference.families
+    rows = families.batch.rows
+    sizes = [size for size in BATCHES if size < rows]
+    asked = [(size, _spread(rows, max(FEWEST_ROWS, 2 * size))) for size in sizes]
+    asked.append((rows, list(range(rows))))
+    inputs = {name: tensor.numpy() for name, tensor in families.batch.tensors.items()}
+    found = answers_elsewhere(
+        path, inputs, families.batch.axes, reference.interface.output_axes, asked, provider
+    )
+    return [(size, picked, arrays) for (size, picked), arrays in zip(asked, found, strict=True)]
+
+
+def _spread(rows: int, count: int) -> list[int]:
+    return sorted(set(np.linspace(0, rows - 1, min(rows, count)).astype(int).tolist()))
 
 
 def compare(
-    module: nn.Module,
-    graph: bytes,
-    variant: Variant,
-    positions: Positions,
-    batches: Sequence[int] = BATCHES,
+    path: Path,
+    reference: Reference,
+    provider: str = "cpu",
+    variant: Variant | None = None,
+    at: str = "",
 ) -> list[Check]:
-    """Compare `module` with a serialised ONNX `graph` on `positions`, cut into each of `batches`.
+    """Checks of the file at `path`: one for each output of either side, and one for its batches.
 
-    Gives a check for each output of either, one for the policy's best moves, and one for whether a
-    board's answer depends on the others in its batch. The module is as before afterwards.
-
-    Raises `UsageError` where the module cannot be copied or run.
+    With a `variant` its policy's best moves are compared too. The file is run in a fresh process
+    without torch, on `provider`. `at` is added to the checks' names.
     """
-    with random_numbers_kept(0):
-        outputs = _run_torch(module, positions.boards)
-        bounds, reference = _bounds(module, outputs, positions)
-    expected = {name: tensor.numpy() for name, tensor in outputs.items()}
+    label = at if provider == "cpu" else f"{at}, {provider}"
     try:
-        options = ort.SessionOptions()
-        options.log_severity_level = 4
-        session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        found = {size: _run_onnx(session, positions, size) for size in batches}
-        together = _run_onnx(session, positions, len(positions.boards))
-    except Exception as error:  # onnxruntime's own exceptions share no base
-        return [Check("parity", False, f"onnxruntime fails: {first_line(error)}")]
+        answers = ask_file(path, reference, provider)
+    except CheckFailed as error:
+        return [Check(f"parity{label}", False, str(error))]
+    told: dict[str, list[Departure]] = {}
+    for size, rows, found in answers:
+        for name, departed in departures(reference, found, rows, size).items():
+            told.setdefault(name, []).extend(departed)
+    units = UNITS if variant is not None else {}
     checks = [
-        _output_check(name, outputs, bounds, found, positions, reference)
-        for name in dict.fromkeys((*expected, *together))
+        _output_check(name, parts, reference, label, units.get(name, ""))
+        for name, parts in told.items()
     ]
-    if POLICY_LOGITS in together and together[POLICY_LOGITS].shape == expected[POLICY_LOGITS].shape:
-        allowed = bounds[POLICY_LOGITS].allowed
-        checks.append(
-            _moves(expected[POLICY_LOGITS], together[POLICY_LOGITS], allowed, variant, positions)
-        )
-    return [*checks, _batch_check(found, together, bounds)]
-
-
-def _run_torch(module: nn.Module, boards: NDArray[np.int8]) -> dict[str, Tensor]:
-    device = next((p.device for p in module.parameters()), torch.device("cpu"))
-    with evaluating(module), torch.no_grad():
-        outputs = contract_outputs(module, torch.from_numpy(boards).to(device))
-        return {name: tensor.detach().cpu() for name, tensor in outputs.items()}
-
-
-def _run_onnx(session: ort.InferenceSession, positions: Positions, size: int) -> Arrays:
-    """All outputs for all positions, asked `size` at a time."""
-    names = [node.name for node in session.get_outputs()]
-    boards = positions.boards
-    pieces = [
-        session.run(names, {BOARD: boards[start : start + size]})
-        for start in range(0, len(boards), size)
-    ]
-    joined = [np.concatenate(parts) for parts in zip(*pieces, strict=True)]
-    return dict(zip(names, joined, strict=True))
-
-
-class _Doubled(TorchDispatchMode):
-    """Turns each request for a lower floating-point type inside a forward into one for float64."""
-
-    LOWER = (torch.float32, torch.float16, torch.bfloat16)
-
-    def __torch_dispatch__(  # type: ignore[no-untyped-def]
-        self, func, types, args=(), kwargs=None
-    ):
-        raised = {k: torch.float64 if v in self.LOWER else v for k, v in (kwargs or {}).items()}
-        return func(*args, **raised)
-
-
-@contextmanager
-def _default_double() -> Iterator[None]:
-    default = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    try:
-        yield
-    finally:
-        torch.set_default_dtype(default)
-
-
-def _bounds(
-    module: nn.Module, outputs: dict[str, Tensor], positions: Positions
-) -> tuple[dict[str, Bound], str]:
-    """The bound of each output, and a line on where they are from."""
-    exact: dict[str, Tensor] = {}
-    try:
-        doubled = separate_copy(module).double()
-        with _default_double(), _Doubled():
-            exact = _run_torch(doubled, positions.boards)
-        floats = {name: tensor for name, tensor in exact.items() if tensor.is_floating_point()}
-        single = [name for name, tensor in floats.items() if tensor.dtype != torch.float64]
-        reason = f"{single[0]} stays {exact[single[0]].dtype}" if single else ""
-    except Exception as error:  # a forward may insist on float32
-        reason = first_line(error)
-    if reason:
-        reference = f"no float64 reference ({reason}), so {ROUNDINGS_UNMEASURED} roundings allowed"
-        return {name: _unmeasured(tensor) for name, tensor in outputs.items()}, reference
-    reference = f"{TIMES} times what float32 torch is off from float64"
-    return {name: _measured(exact[name], tensor) for name, tensor in outputs.items()}, reference
-
-
-def _largest(tensor: Tensor) -> float:
-    usable = ordinary(tensor)
-    return float(tensor[usable].abs().max()) if bool(usable.any()) else 0.0
-
-
-def _rounding(tensor: Tensor) -> float:
-    return float(np.finfo(np.float32).eps) * _largest(tensor)
-
-
-def _unmeasured(single: Tensor) -> Bound:
-    return Bound(ROUNDINGS_UNMEASURED * _rounding(single), None, False)
-
-
-def _measured(exact: Tensor, single: Tensor) -> Bound:
-    apart = differences(exact.numpy(), single.numpy())
-    off = float(apart[np.isfinite(apart)].max(initial=0.0))
-    allowed = max(TIMES * off, ROUNDINGS * _rounding(single))
-    return Bound(allowed, off, off > TOO_COARSE * _largest(exact))
+    together = answers[-1][2]
+    if variant is not None:
+        checks.append(moves_check(reference, together, variant))
+    return [*checks, _batch_check(answers[:-1], together, reference, label)]
 
 
 def _output_check(
-    name: str,
-    outputs: dict[str, Tensor],
-    bounds: dict[str, Bound],
-    found: dict[int, Arrays],
-    positions: Positions,
-    reference: str,
+    name: str, parts: list[Departure], reference: Reference, label: str, unit: str
 ) -> Check:
-    title = f"parity {name}"
-    if name not in outputs:
-        return Check(title, False, "the graph has this output and the module has not")
-    if any(name not in arrays for arrays in found.values()):
-        return Check(title, False, "the graph lacks this output of the module")
-    expected, bound, unit = outputs[name].numpy(), bounds[name], UNITS.get(name, "")
-    by_batch: dict[int, NDArray[np.float64]] = {}
-    for size, arrays in found.items():
-        if arrays[name].shape != expected.shape:
-            shapes = f"{list(arrays[name].shape)}, torch gives {list(expected.shape)}"
-            return Check(title, False, f"at batch {size} the shape is {shapes}")
-        rows = differences(expected, arrays[name]).reshape(len(expected), -1)
-        by_batch[size] = rows.max(axis=1, initial=0.0)
-    size = max(by_batch, key=lambda key: float(by_batch[key].max()))
-    position = int(by_batch[size].argmax())
-    worst = float(by_batch[size][position])
-    where = f"{positions.origins[position]} (position {position}, batch {size})"
+    title = f"parity {name}{label}"
+    if name in reference.faults:
+        return Check(title, False, reference.faults[name])
+    if not parts:
+        return Check(title, False, "nothing of it could be compared")
+    if name not in reference.bounds:
+        return Check(title, False, "the module has no such output")
+    worst = max(parts, key=lambda part: part.ratio)
+    off = max((b.torch_off or 0.0) for b in reference.bounds[name].values() if b.usable)
+    skipped = [family for family, b in reference.bounds[name].items() if not b.usable]
     figures = {
-        "worst": worst if np.isfinite(worst) else None,
-        "bound": bound.allowed,
-        "torch_off": bound.torch_off,
-        "position": position,
-        "turn": int(positions.turns[position]),
-        "batch": size,
-        "bound_from": reference,
+        "worst": _finite(worst.worst),
+        "relative": _finite(worst.relative),
+        "bound": worst.allowed,
+        "torch_off": off if reference.bounds[name][worst.family].torch_off is not None else None,
+        "would_pass_at": _finite(worst.worst),
+        "row": worst.row,
+        "origin": reference.families.origins[worst.row],
+        "batch": worst.size,
+        "bound_from": reference.source,
+        "families": _by_family(parts),
+        "families_skipped": skipped,
     }
-    if not np.isfinite(worst):
-        return Check(title, False, f"NaN or Inf on one side only, at {where}", figures)
-    if not varies(outputs[name]):
-        says = f"the same for all {len(expected)} positions: agreement on it shows nothing"
+    where = f"{reference.families.origins[worst.row]}, batch {worst.size}"
+    if not np.isfinite(worst.worst):
+        says = f"NaN or Inf on one side only, or another shape or type, at {where}"
         return Check(title, False, says, figures)
-    if bound.coarse:
-        says = f"float32 torch itself is off by {bound.torch_off:.1e}{unit} from float64"
-        return Check(title, False, f"{says}: too coarse to compare anything with", figures)
-    says = f"off by {worst:.1e}{unit}, allowed {bound.allowed:.1e}; worst at {where}"
-    return Check(title, worst <= bound.allowed, says, figures)
+    says = (
+        f"off by {worst.worst:.1e}{unit}, allowed {worst.allowed:.1e} on {worst.family} inputs; "
+        f"worst at {where}"
+    )
+    if skipped:
+        says += f"; float32 is too coarse on {', '.join(skipped)} inputs"
+    return Check(title, worst.ratio <= 1.0, says, figures)
 
 
-def _moves(
-    expected: NDArray[np.float32],
-    found: NDArray[np.float32],
-    allowed: float,
-    variant: Variant,
-    positions: Positions,
+def _by_family(parts: Sequence[Departure]) -> dict[str, dict[str, Any]]:
+    """Of each family the batch at which it is worst."""
+    worst: dict[str, Departure] = {}
+    for part in parts:
+        if part.family not in worst or part.ratio > worst[part.family].ratio:
+            worst[part.family] = part
+    return {
+        family: {
+            "worst": _finite(part.worst),
+            "relative": _finite(part.relative),
+            "median": _finite(part.median),
+            "p99": _finite(part.p99),
+            "bound": part.allowed,
+        }
+        for family, part in worst.items()
+    }
+
+
+def _finite(number: float) -> float | None:
+    return number if np.isfinite(number) else None
+
+
+def _batch_check(
+    answers: Sequence[tuple[int, list[int], Arrays]],
+    together: Arrays,
+    reference: Reference,
+    label: str,
 ) -> Check:
-    """Best moves that change although torch prefers them by more than the bound."""
-    legal = np.broadcast_to(legal_cells(positions.boards)[:, None, :], expected.shape)
-    decisions = tiles_left(variant, positions.boards) & (legal.sum(axis=2) >= 2)
+    """f(concat) = concat(f), for the outputs that the module has too."""
+    over = []
+    worst: dict[str, float] = {}
+    for size, rows, found in answers:
+        known = {name: array for name, array in found.items() if name in reference.bounds}
+        whole = {
+            name: together[name] if axis is None else together[name].take(rows, axis=axis)
+            for name in known
+            for axis in [reference.interface.output_axes.get(name)]
+        }
+        for name, parts in departures(reference, known, rows, size, instead=whole).items():
+            for part in parts:
+                worst[name] = max(worst.get(name, 0.0), part.worst)
+                if part.ratio > 1.0:
+                    over.append(f"{name} by {part.worst:.1e} at batch {size}")
+    sizes = [size for size, _, _ in answers]
+    figures = {"batches": sizes, "worst": {n: w for n, w in worst.items() if np.isfinite(w)}}
+    if over:
+        says = f"a row's answer changes with its batch: {'; '.join(over[:3])}"
+        return Check(
+            f"parity batches{label}",
+            False,
+            f"{says}; look for a sum or norm over the batch",
+            figures,
+        )
+    return Check(
+        f"parity batches{label}", True, f"the same answers at {', '.join(map(str, sizes))}", figures
+    )
+
+
+def moves_check(reference: Reference, found: Arrays, variant: Variant) -> Check:
+    """Best moves that change although torch prefers them by more than the bound, and the KL."""
+    expected = reference.expected[POLICY_LOGITS]
+    boards = reference.families.batch.tensors["board"].numpy()
+    logits = found.get(POLICY_LOGITS)
+    if logits is None or logits.shape != expected.shape:
+        return Check("best moves", False, "there are no such logits to choose by")
+    legal = np.broadcast_to(legal_cells(boards)[:, None, :], expected.shape)
+    decisions = tiles_left(variant, boards) & (legal.sum(axis=2) >= 2)
     legal = legal[decisions]
     torch_logits = np.where(legal, expected[decisions].astype(np.float64), -np.inf)
-    onnx_logits = np.where(legal, found[decisions].astype(np.float64), -np.inf)
+    onnx_logits = np.where(legal, logits[decisions].astype(np.float64), -np.inf)
     if not (np.isfinite(torch_logits) & np.isfinite(onnx_logits))[legal].all():
         return Check("best moves", False, "NaN or Inf among the logits of empty cells")
     second, best = np.partition(torch_logits, -2, axis=1)[:, -2:].T
     changed = torch_logits.argmax(axis=1) != onnx_logits.argmax(axis=1)
-    flips = int((changed & (best - second > allowed)).sum())
+    flips = int((changed & (best - second > reference.worst_bound(POLICY_LOGITS))).sum())
     kl = float(_kl(torch_logits, onnx_logits, legal).max(initial=0.0))
     figures = {"flips": flips, "decisions": len(legal), "kl": kl}
     says = f"{flips} of {len(legal)} best moves change; KL at most {kl:.1e} nats"
@@ -252,26 +212,3 @@ def _kl(
     apart = np.subtract(p, q, out=np.zeros_like(p), where=legal)
     # Rounding can leave a sum of nothing a little below 0.
     return np.maximum((np.exp(p) * apart).sum(axis=1), 0.0)
-
-
-def _batch_check(found: dict[int, Arrays], together: Arrays, bounds: dict[str, Bound]) -> Check:
-    """f(concat) = concat(f), for the outputs that the module has too."""
-    over: list[str] = []
-    worst: dict[str, float] = {}
-    for size, arrays in found.items():
-        for name in bounds.keys() & arrays.keys():
-            apart = np.inf
-            if arrays[name].shape == together[name].shape:
-                apart = float(differences(together[name], arrays[name]).max(initial=0.0))
-            worst[name] = max(worst.get(name, 0.0), apart)
-            if apart > bounds[name].allowed:
-                over.append(f"{name} by {apart:.1e} at batch {size}")
-    figures = {"batches": list(found), "worst": {n: w for n, w in worst.items() if np.isfinite(w)}}
-    if over:
-        says = f"a board's answer changes with its batch: {'; '.join(over[:3])}"
-        return Check(
-            "parity batches", False, f"{says}; look for a sum or norm over the batch", figures
-        )
-    return Check(
-        "parity batches", True, f"the same answers at {', '.join(map(str, found))}", figures
-    )

@@ -13,22 +13,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 
-NORMS = (
-    nn.GroupNorm,
-    nn.LayerNorm,
-    nn.RMSNorm,
-    nn.BatchNorm1d,
-    nn.BatchNorm2d,
-    nn.BatchNorm3d,
-    nn.SyncBatchNorm,
-    nn.InstanceNorm1d,
-    nn.InstanceNorm2d,
-    nn.InstanceNorm3d,
-)
+NORMS = (nn.GroupNorm, nn.LayerNorm, nn.RMSNorm, _NormBase)
 
 #: Transposed convolutions keep their units along the second axis.
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+
+TABLES = (nn.Embedding, nn.EmbeddingBag)
+RECURRENT = (nn.RNNBase, nn.RNNCellBase)
 
 #: Layers whose weights are many alike units that must start out different from one another.
 MIXERS = (
@@ -38,11 +31,9 @@ MIXERS = (
     nn.Conv2d,
     nn.Conv3d,
     *TRANSPOSED,
-    nn.Embedding,
-    nn.EmbeddingBag,
+    *TABLES,
     nn.MultiheadAttention,
-    nn.RNNBase,
-    nn.RNNCellBase,
+    *RECURRENT,
 )
 
 
@@ -81,7 +72,10 @@ class ParameterFacts:
     zeros: float  # share of entries that are exactly 0
     nan: int
     inf: int
-    wakes: int | None = None  # first step at which it had a gradient; None: never, or not tried
+    expected_std: float | None = None  # 1 / sqrt(fan-in), which keeps the spread; weights only
+    duplicates: int = 0  # units that repeat another one, those of zeros aside; weights only
+    tied: tuple[str, ...] = ()  # other paths of the same tensor
+    optimised: bool | None = None  # in the optimiser that was given; None where none was
 
     @property
     def entries(self) -> int:
@@ -93,16 +87,34 @@ class ParameterFacts:
         """Whether every entry is exactly 0."""
         return self.entries > 0 and self.zeros == 1.0
 
+    @property
+    def owner_path(self) -> str:
+        """The path of the module it belongs to."""
+        return self.path.rpartition(".")[0]
+
     def to_json(self) -> dict[str, Any]:
         """All fields."""
         return {**asdict(self), "role": str(self.role), "shape": list(self.shape)}
 
 
-def parameter_facts(module: nn.Module) -> list[ParameterFacts]:
+def parameter_facts(
+    module: nn.Module, optimiser: torch.optim.Optimizer | None = None
+) -> list[ParameterFacts]:
     """The facts of every parameter, tied ones once, in the module's order."""
+    paths: dict[int, list[str]] = {}
+    for path, parameter in module.named_parameters(remove_duplicate=False):
+        paths.setdefault(id(parameter), []).append(path)
+    groups = optimiser.param_groups if optimiser is not None else []
+    held = {id(parameter) for group in groups for parameter in group["params"]}
     return [
-        _facts(f"{path}.{name}" if path else name, owner, name, parameter)
-        for path, owner, name, parameter in owned_parameters(module)
+        _facts(
+            owner,
+            name,
+            parameter,
+            paths[id(parameter)],
+            id(parameter) in held if optimiser is not None else None,
+        )
+        for _, owner, name, parameter in owned_parameters(module)
     ]
 
 
@@ -118,33 +130,79 @@ def owned_parameters(module: nn.Module) -> list[tuple[str, nn.Module, str, nn.Pa
     return found
 
 
-def _facts(path: str, owner: nn.Module, name: str, parameter: nn.Parameter) -> ParameterFacts:
+def _facts(
+    owner: nn.Module,
+    name: str,
+    parameter: nn.Parameter,
+    paths: list[str],
+    optimised: bool | None,
+) -> ParameterFacts:
     values = parameter.detach()
-    finite = values[values.isfinite()].double()
+    if values.is_complex():
+        values = torch.view_as_real(values)
+    nan, inf = int(values.isnan().sum()), int(values.isinf().sum())
+    finite = (values[values.isfinite()] if nan or inf else values).double()
     some = finite.numel() > 0
+    std, mean = torch.std_mean(finite, correction=0) if some else (None, None)
+    low, high = finite.aminmax() if some else (None, None)
+    role = role_of(owner, name)
+    mixes = role == Role.WEIGHT and values.ndim >= 2
     return ParameterFacts(
-        path=path,
+        path=paths[0],
         owner=type(owner).__name__,
-        role=role_of(owner, name),
-        shape=tuple(values.shape),
-        dtype=str(values.dtype).removeprefix("torch."),
+        role=role,
+        shape=tuple(parameter.shape),
+        dtype=str(parameter.dtype).removeprefix("torch."),
         trainable=parameter.requires_grad,
-        mean=float(finite.mean()) if some else None,
-        std=float(finite.std(correction=0)) if some else None,
-        min=float(finite.min()) if some else None,
-        max=float(finite.max()) if some else None,
+        mean=None if mean is None else float(mean),
+        std=None if std is None else float(std),
+        min=None if low is None else float(low),
+        max=None if high is None else float(high),
         zeros=float((values == 0).double().mean()) if values.numel() else 0.0,
-        nan=int(values.isnan().sum()),
-        inf=int(values.isinf().sum()),
+        nan=nan,
+        inf=inf,
+        expected_std=expected_std(owner, values) if mixes else None,
+        duplicates=duplicate_units(owner, values) if mixes and not (nan or inf) else 0,
+        tied=tuple(paths[1:]),
+        optimised=optimised,
     )
+
+
+def expected_std(owner: nn.Module, weight: Tensor) -> float | None:
+    """1 / sqrt(fan-in): the deviation at which a layer passes on the spread of its input.
+
+    None for tables, which add nothing up. Recurrent layers count their state (as torch does).
+    Source: LeCun et al., Efficient BackProp (1998), section 4.6.
+    """
+    if isinstance(owner, TABLES) or not weight.numel():
+        return None
+    if isinstance(owner, RECURRENT):
+        return float(owner.hidden_size) ** -0.5
+    return (_units(owner, weight)[0].numel()) ** -0.5
+
+
+def duplicate_units(owner: nn.Module, weight: Tensor) -> int:
+    """How many units hold exactly what another one holds; units of zeros do not count."""
+    units = _units(owner, weight).flatten(1)
+    if isinstance(owner, TABLES) or len(units) < 2:
+        return 0
+    # Equal units have equal projections; a random one tells all others apart.
+    generator = torch.Generator().manual_seed(0)
+    axis = torch.randn(units.shape[1], generator=generator, dtype=torch.float64)
+    places = units.double() @ axis.to(units.device)
+    places = places[(units != 0).any(dim=1)]
+    return len(places) - len(places.unique())
 
 
 def units_alike(owner: nn.Module, weight: Tensor) -> bool:
     """Whether all units of a layer with more than one hold the same numbers, up to rounding."""
-    units = weight.detach().double()
-    if isinstance(owner, TRANSPOSED):
-        units = units.transpose(0, 1)
+    units = _units(owner, weight).double()
     if units.shape[0] < 2:
         return False
     spread = (units.amax(dim=0) - units.amin(dim=0)).max()
     return bool(spread <= torch.finfo(weight.dtype).eps * units.abs().max())
+
+
+def _units(owner: nn.Module, weight: Tensor) -> Tensor:
+    weight = weight.detach()
+    return weight.transpose(0, 1) if isinstance(owner, TRANSPOSED) else weight

@@ -7,6 +7,7 @@
     │   ├── RecordError    ... as orders or a record of games
     │   └── RunError       ... as a training run or checkpoint
     ├── ProviderError      the device asked for is not to be had                exit code 2
+    ├── WorkerError        processes that play games die again and again        exit code 2
     └── CheckFailed        everything was readable, and a check said no         exit code 1
         └── GateRefused    ... the export gate's, with its report (azx.export.gate)
 
@@ -44,6 +45,10 @@ class RunError(InputError):
 
 class ProviderError(AzxError):
     """The execution provider that was asked for is not available."""
+
+
+class WorkerError(AzxError):
+    """Processes that were to play games died, again and again."""
 
 
 class CheckFailed(AzxError):

@@ -26,7 +26,15 @@ class Evaluation(NamedTuple):
 class Evaluator(Protocol):
     """Anything that judges afterstates."""
 
-    variant: Variant
+    @property
+    def variant(self) -> Variant:
+        """The board that it knows."""
+        ...
+
+    @property
+    def lanes(self) -> int:
+        """How many threads had best ask at once, each with boards of its own."""
+        ...
 
     def evaluate(self, boards: NDArray[np.int8]) -> Evaluation:
         """Judge `boards` int8 [B, C]; B may be 0."""
@@ -39,6 +47,8 @@ def _masked(boards: NDArray[np.int8], logits: NDArray[np.float32]) -> NDArray[np
 
 class UniformEvaluator:
     """Knows nothing: every cell alike, no points to come. Search alone decides."""
+
+    lanes = 1
 
     def __init__(self, variant: Variant) -> None:
         self.variant = variant
@@ -54,6 +64,8 @@ class UniformEvaluator:
 
 class HashEvaluator:
     """Made up, but fixed: numbers drawn from the board and a seed. For tests and benchmarks."""
+
+    lanes = 1
 
     def __init__(self, variant: Variant, seed: int = 0) -> None:
         self.variant, self.seed = variant, seed

@@ -1,4 +1,4 @@
-"""A few boards with what the network said of them in torch, small enough to travel in the model.
+"""A few inputs with what the network said of them in torch, small enough to travel in the model.
 
 Arrays are stored as JSON: their type and shape, and zlib of their little-endian bytes in base64.
 """
@@ -13,20 +13,26 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from azx.runtime.contract import BOARD
 from azx.runtime.errors import ModelError
 
 
 class Golden(NamedTuple):
-    """K boards and the outputs for them."""
+    """Inputs by name and the outputs for them; for networks of the contract K boards."""
 
-    boards: NDArray[np.int8]  # [K, C]
-    outputs: dict[str, NDArray[np.float32]]  # by the contract's names, [K, ...]
+    inputs: dict[str, NDArray[Any]]
+    outputs: dict[str, NDArray[Any]]
+
+    @property
+    def boards(self) -> NDArray[np.int8]:
+        """int8 [K, C]: the input of a network of the contract."""
+        return self.inputs[BOARD]
 
 
 def encode_golden(golden: Golden) -> dict[str, Any]:
-    """The golden set as it goes into `ModelCard.golden`."""
+    """The golden set as it goes into `Card.golden`."""
     return {
-        "boards": _encode(golden.boards),
+        "inputs": {name: _encode(array) for name, array in golden.inputs.items()},
         "outputs": {name: _encode(array) for name, array in golden.outputs.items()},
     }
 
@@ -34,16 +40,21 @@ def encode_golden(golden: Golden) -> dict[str, Any]:
 def decode_golden(data: dict[str, Any]) -> Golden:
     """The inverse of `encode_golden`; `ModelError` where it is missing or malformed."""
     try:
-        boards = _decode(data["boards"])
+        # The first files held nothing but boards.
+        stored = data["inputs"] if "inputs" in data else {BOARD: data["boards"]}
+        inputs = {str(name): _decode(array) for name, array in stored.items()}
         outputs = {str(name): _decode(array) for name, array in data["outputs"].items()}
-        if boards.dtype != np.int8 or any(len(array) != len(boards) for array in outputs.values()):
+        if BOARD in inputs and (
+            inputs[BOARD].dtype != np.int8
+            or any(len(array) != len(inputs[BOARD]) for array in outputs.values())
+        ):
             raise ValueError("boards and outputs do not fit each other")
     except (KeyError, TypeError, AttributeError, ValueError, binascii.Error, zlib.error) as error:
         raise ModelError(
             f"the model's golden set cannot be read ({type(error).__name__}: {error}); "
             "export it again with this azx"
         ) from error
-    return Golden(boards, outputs)
+    return Golden(inputs, outputs)
 
 
 def _encode(array: NDArray[Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ every byte of the file but the entry that holds the hash. So a runtime without t
 refuse a damaged file, or one made for another game, before a session is built from it.
 
     model_author, graph, opset ...      as torch.onnx wrote them
-    metadata_props["azx"]               JSON: `ModelCard`
+    metadata_props["azx"]               JSON: `Card`, or `ModelCard` for a network that plays
     metadata_props["azx.sha256"]        the hash of all the bytes before
 """
 
@@ -33,33 +33,53 @@ _GRAPH = 7
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
-@dataclass(frozen=True)
-class ModelCard:
-    """What a model file says of itself."""
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """What a file says of itself, whatever the network is for."""
 
-    variant: Variant
-    contract: int = CONTRACT_VERSION
     verified: bool = False  # every check of the export gate passed
     network: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
+    interface: dict[str, Any] = field(default_factory=dict)  # names, types and axes
     parameters: list[dict[str, Any]] = field(default_factory=list)
     gate: dict[str, Any] = field(default_factory=dict)
     golden: dict[str, Any] = field(default_factory=dict)  # inputs and outputs for `azx verify`
+    # How far each output may be off, for each row of the golden set.
+    bounds: dict[str, list[float]] = field(default_factory=dict)
     made_by: dict[str, str] = field(default_factory=dict)  # commit and versions
 
     def to_json(self) -> dict[str, Any]:
-        """All fields, the variant spelled out."""
-        return {**self.__dict__, "variant": self.variant.to_json()}
+        """All fields."""
+        return dict(self.__dict__)
 
 
 @dataclass(frozen=True)
-class ModelFile:
-    """A model that was read, checked and belongs to a known variant."""
+class ModelCard(Card):
+    """What the file of a network that plays says of itself."""
+
+    variant: Variant
+    contract: int = CONTRACT_VERSION
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields, the variant spelled out."""
+        return {**super().to_json(), "variant": self.variant.to_json()}
+
+
+@dataclass(frozen=True)
+class SealedFile:
+    """A file that was read and is whole."""
 
     path: Path
     data: bytes
-    card: ModelCard
+    card: Card
     sha256: str
+
+
+@dataclass(frozen=True)
+class ModelFile(SealedFile):
+    """A model that was read, checked and belongs to a known variant."""
+
+    card: ModelCard
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
@@ -118,7 +138,7 @@ def _metadata(key: str, value: str) -> bytes:
     return _length_prefixed(_METADATA_PROPS, entry)
 
 
-def seal(graph: bytes, card: ModelCard) -> bytes:
+def seal(graph: bytes, card: Card) -> bytes:
     """The bytes of a model file: a serialised ONNX model, its card and the hash of both.
 
     Protobuf messages are extended by appending fields, so neither onnx nor a copy is needed.
@@ -127,14 +147,11 @@ def seal(graph: bytes, card: ModelCard) -> bytes:
     return body + _metadata(HASH_KEY, hashlib.sha256(body).hexdigest())
 
 
-def read_model(
-    path: Path, variant: Variant | None = None, allow_unverified: bool = False
-) -> ModelFile:
-    """Read and check a model file without building a session.
+def read_sealed(path: Path) -> SealedFile:
+    """Read a file that `azx export` wrote, of any network, without building a session.
 
-    Raises `ModelError` where the file is missing, not ONNX, not an azx model, damaged, made for
-    other rules or another contract, or stamped unverified and `allow_unverified` is not set; or
-    where `variant` is given and is not the model's.
+    Raises `ModelError` where it is missing, not ONNX, not sealed by azx, damaged, or made for other
+    rules or another contract.
     """
     path = Path(path)
     data = read_bytes(path, ModelError)
@@ -170,7 +187,25 @@ def read_model(
             f"{path} was changed after it was exported: its bytes hash to {found[:12]}..., "
             f"the file says {expected[:12]}...; export it again or fetch it afresh"
         )
-    card = _card(path, metadata[CARD_KEY])
+    return SealedFile(path, data, _card(path, metadata[CARD_KEY]), found)
+
+
+def read_model(
+    path: Path, variant: Variant | None = None, allow_unverified: bool = False
+) -> ModelFile:
+    """Read and check the file of a network that plays, without building a session.
+
+    Raises `ModelError` as `read_sealed` does, and where the network is no player, or stamped
+    unverified and `allow_unverified` is not set; or where `variant` is given and is not the
+    model's.
+    """
+    sealed = read_sealed(path)
+    path, card = sealed.path, sealed.card
+    if not isinstance(card, ModelCard):
+        raise ModelError(
+            f"{path} holds a network of another kind ({card.network.get('type', 'unknown')}), not "
+            "one that plays: `azx verify` checks it, and any program with onnxruntime can run it"
+        )
     if variant is not None and card.variant != variant:
         raise ModelError(
             f"{path} plays {_describe(card.variant)}, asked for was {_describe(variant)}"
@@ -180,12 +215,14 @@ def read_model(
             f"{path} is stamped UNVERIFIED: it was written although the export gate refused it; "
             "--allow-unverified opens it all the same"
         )
-    return ModelFile(path, data, card, found)
+    return ModelFile(path, sealed.data, card, sealed.sha256)
 
 
-def _card(path: Path, text: str) -> ModelCard:
+def _card(path: Path, text: str) -> Card:
     try:
         fields = json.loads(text)
+        if "variant" not in fields and "interface" in fields:
+            return Card(**fields)
         contract = fields["contract"]
         if contract != CONTRACT_VERSION:
             raise ModelError(

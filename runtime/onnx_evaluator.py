@@ -20,6 +20,13 @@ PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 #: Larger batches are cut into pieces of this many: no faster on a CPU, and memory stays bounded.
 LARGEST_BATCH = 1024
 
+#: A GPU is given batches of a few sizes only, powers of two from this on: for each new shape it
+#: would choose its kernels anew.
+SMALLEST_FIXED_BATCH = 16
+
+#: Threads that keep a GPU busy: one prepares a batch while another's is computed.
+GPU_LANES = 2
+
 
 def available_cores() -> int:
     """The cores this process may use, not those the machine has."""
@@ -31,12 +38,24 @@ class OnnxEvaluator:
 
     `provider` is `cpu`, `cuda` or `auto`, which takes CUDA where it works; `provider_used` tells.
     On the CPU the answer for a board is the same to the last bit in any batch.
+
+    With `many_games` the threads are lanes: each of `threads` callers has its batch computed on a
+    thread of its own, which wastes nothing on keeping threads together. Without, one caller gets
+    its answer soonest.
     """
 
     def __init__(
-        self, model: ModelFile, provider: str = "auto", threads: int | None = None
+        self,
+        model: ModelFile,
+        provider: str = "auto",
+        threads: int | None = None,
+        many_games: bool = False,
+        fixed_batches: bool | None = None,
     ) -> None:
-        """Build the session; `ModelError` where the graph does not follow the contract."""
+        """Build the session; `ModelError` where the graph does not follow the contract.
+
+        `fixed_batches`, which fills batches up to a few sizes, is on for CUDA and off for the CPU.
+        """
         if provider not in (*PROVIDERS, "auto"):
             raise UsageError(f"no provider {provider!r}; there are: cpu, cuda, auto")
         if threads is not None and threads < 1:
@@ -44,16 +63,20 @@ class OnnxEvaluator:
         self.model = model
         self.variant: Variant = model.card.variant
         self.threads = threads or available_cores()
+        self._threads_a_run = 1 if many_games else self.threads
         self.session = self._open(provider)
         self.provider_used = next(
             name for name, long in PROVIDERS.items() if long == self.session.get_providers()[0]
         )
+        on_gpu = self.provider_used == "cuda"
+        self.lanes = (GPU_LANES if on_gpu else self.threads) if many_games else 1
+        self._fixed_batches = on_gpu if fixed_batches is None else fixed_batches
         self.outputs = self._check_contract()
         self.evaluate(self.variant.empty_boards(1))  # refuses a graph that fails or gives NaN
 
     def _open(self, provider: str) -> ort.InferenceSession:
         options = ort.SessionOptions()
-        options.intra_op_num_threads = self.threads
+        options.intra_op_num_threads = self._threads_a_run
         options.log_severity_level = 3
         has_cuda = PROVIDERS["cuda"] in ort.get_available_providers()
         wanted = [PROVIDERS["cpu"]]
@@ -111,39 +134,49 @@ class OnnxEvaluator:
 
     def evaluate(self, boards: NDArray[np.int8]) -> Evaluation:
         """Judge `boards` int8 [B, C]; `ModelError` where the network gives NaN or Inf."""
-        pieces = [
-            self._run(boards[start : start + LARGEST_BATCH])
-            for start in range(0, len(boards), LARGEST_BATCH)
-        ]
-        if not pieces:
-            shape = (0, self.variant.tiles, self.variant.cells)
-            nothing = np.zeros(shape, dtype=np.float32)
-            empty = np.zeros(0, dtype=np.float32)
-            return Evaluation(nothing, empty, nothing if Q in self.outputs else None)
-        if len(pieces) == 1:
-            return pieces[0]
-        logits, value, q = zip(*pieces, strict=True)
-        return Evaluation(
-            np.concatenate(logits),
-            np.concatenate(value),
-            np.concatenate(q) if Q in self.outputs else None,
-        )
+        count, variant = len(boards), self.variant
+        # Room for the last piece to be filled up to a fixed batch.
+        rows = count - count % LARGEST_BATCH + self._batch_for(count % LARGEST_BATCH)
+        placements = (rows, variant.tiles, variant.cells)
+        results = {
+            name: np.empty((rows,) if name == VALUE else placements, dtype=np.float32)
+            for name in self.outputs
+        }
+        for start in range(0, count, LARGEST_BATCH):
+            piece = boards[start : start + LARGEST_BATCH]
+            into = slice(start, start + self._batch_for(len(piece)))
+            self._run(piece, [results[name][into] for name in self.outputs])
+        logits, value, q = (*(results[name][:count] for name in self.outputs), None)[:3]
+        return Evaluation(logits, value, q)  # type: ignore[arg-type]
 
-    def _run(self, boards: NDArray[np.int8]) -> Evaluation:
+    def _batch_for(self, count: int) -> int:
+        """The size of the batch that `count` boards go in."""
+        if not self._fixed_batches or count == 0:
+            return count
+        return max(SMALLEST_FIXED_BATCH, 1 << (count - 1).bit_length())
+
+    def _run(self, boards: NDArray[np.int8], results: list[NDArray[np.float32]]) -> None:
+        """Write the outputs for `boards` to `results`, which lie where onnxruntime writes to."""
+        count, batch = len(boards), len(results[0])
+        if batch > count:
+            boards = np.concatenate((boards, self.variant.empty_boards(batch - count)))
+        boards = np.ascontiguousarray(boards)
+        binding = self.session.io_binding()
+        binding.bind_input(BOARD, "cpu", 0, np.int8, boards.shape, boards.ctypes.data)
+        for name, result in zip(self.outputs, results, strict=True):
+            binding.bind_output(name, "cpu", 0, np.float32, result.shape, result.ctypes.data)
         try:
-            results = self.session.run(self.outputs, {BOARD: boards})
-        except Exception as error:  # as above
+            self.session.run_with_iobinding(binding)
+        except Exception as error:  # onnxruntime's own exceptions share no base
             raise ModelError(
-                f"{self.model.path} fails on a batch of {len(boards)}: {_first_line(error)}"
+                f"{self.model.path} fails on a batch of {count}: {_first_line(error)}"
             ) from error
-        logits, value, q = (*results, None)[:3]
         # A sum is finite only if all its terms are, and is quicker than looking at each.
-        if not all(np.isfinite(output.sum()) for output in results):
+        if not all(np.isfinite(result.sum()) for result in results):
             raise ModelError(
                 f"{self.model.path} gives NaN or Inf: its weights are broken; `azx doctor` on the "
                 "run it came from tells where"
             )
-        return Evaluation(logits, value, q)
 
 
 def _first_line(error: Exception) -> str:
@@ -156,6 +189,8 @@ def open_model(
     provider: str = "auto",
     threads: int | None = None,
     allow_unverified: bool = False,
+    many_games: bool = False,
 ) -> OnnxEvaluator:
     """Read, check and load a model file; see `read_model` and `OnnxEvaluator` for the errors."""
-    return OnnxEvaluator(read_model(path, variant, allow_unverified), provider, threads)
+    model = read_model(path, variant, allow_unverified)
+    return OnnxEvaluator(model, provider, threads, many_games)

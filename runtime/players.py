@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from azx.runtime.compiled import compiled
 from azx.runtime.evaluator import Evaluator
 from azx.runtime.rules import EMPTY, placement_gain, placement_gains
-from azx.runtime.search import Search
+from azx.runtime.search import Budget, Search
 from azx.runtime.seeds import mix, uniform
 from azx.runtime.variant import Variant
 
@@ -148,24 +148,26 @@ def one_ply_worth(
 
 
 class SearchPlayer:
-    """Tree search with a number of simulations for each move."""
+    """Tree search with a budget for each move."""
 
-    def __init__(self, evaluator: Evaluator, simulations: int) -> None:
-        self.variant, self.evaluator, self.simulations = evaluator.variant, evaluator, simulations
-        self.name = f"mcts:{simulations}"
-        self._search = Search(evaluator, 1, simulations)
+    def __init__(self, evaluator: Evaluator, budget: Budget) -> None:
+        self.variant, self.evaluator, self.budget = evaluator.variant, evaluator, budget
+        self.name = f"mcts:{budget}"
+        self._search: Search | None = None
+        self._games = 0  # that there is room for
 
     def choose(
         self, boards: NDArray[np.int8], tiles: NDArray[np.int8], keys: NDArray[np.uint64]
     ) -> NDArray[np.int8]:
         """The search's choice; the trees grow with the largest number of games seen."""
-        if len(boards) > len(self._search.trees.keys):
-            self._search = Search(self.evaluator, len(boards), self.simulations)
+        if self._search is None or len(boards) > self._games:
+            self._games = len(boards)
+            self._search = Search(self.evaluator, self._games, self.budget)
         return self._search.run(boards, tiles, keys).cells
 
 
-def network_player(evaluator: Evaluator, simulations: int, one_ply: bool = False) -> Player:
-    """The player for a number of simulations; 0 is the policy alone, or one ply."""
-    if simulations:
-        return SearchPlayer(evaluator, simulations)
+def network_player(evaluator: Evaluator, budget: Budget | None, one_ply: bool = False) -> Player:
+    """The player that searches with this budget; without one, the policy alone or one ply."""
+    if budget is not None:
+        return SearchPlayer(evaluator, budget)
     return OnePlyPlayer(evaluator) if one_ply else PolicyPlayer(evaluator)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from dataclasses import dataclass
 from operator import index
 from pathlib import Path
@@ -19,7 +20,10 @@ from numpy.typing import NDArray
 from azx.runtime.errors import RecordError, UsageError
 from azx.runtime.files import read_bytes, whole_file
 from azx.runtime.rules import placement_gains
-from azx.runtime.variant import STANDARD, Variant, variant_from_json
+from azx.runtime.variant import STANDARD, VARIANTS, Variant, variant_from_json
+
+#: A move in a text: the cell, then the tile's numbers on the three axes.
+MOVE = re.compile(r"(\d+)\s*,\s*\[\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*\]")
 
 
 @dataclass(frozen=True)
@@ -154,11 +158,16 @@ def write_games(path: Path, games: Games) -> None:
 
 
 def read_games(path: Path) -> Games:
-    """Read a record: this project's `.npz`, or a `.json` list of games with their `moves`."""
+    """Read a record: this project's `.npz`, a `.json` list of games with their `moves`, or text.
+
+    A text has a line `cell, [a, b, c]` for each move and an empty line between games.
+    """
     path = Path(path)
     data = read_bytes(path, RecordError)
     if path.suffix == ".json":
         return _games_from_json(path, data)
+    if path.suffix != ".npz":
+        return _games_from_text(path, data)
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
@@ -192,3 +201,51 @@ def _games_from_json(path: Path, data: bytes) -> Games:
         if claim is not None and claim != score:
             raise RecordError(f"{path}: game {game} says {claim} points, its moves give {score}")
     return games
+
+
+def _games_from_text(path: Path, data: bytes) -> Games:
+    """Games as lines `cell, [a, b, c]`; the count of a game's moves tells the variant."""
+    try:
+        lines = data.decode().splitlines()
+    except UnicodeDecodeError:
+        raise RecordError(f"{path} is neither a record (.npz, .json) nor a text") from None
+    games: list[list[tuple[int, ...]]] = [[]]
+    for number, line in enumerate(lines, start=1):
+        move = MOVE.fullmatch(line.strip())
+        if move is not None:
+            games[-1].append(tuple(int(digits) for digits in move.groups()))
+        elif not line.strip():
+            games.append([])
+        else:
+            raise RecordError(
+                f"{path}, line {number}: expected a move `cell, [a, b, c]` or an empty line "
+                f"between games, found {line.strip()[:40]!r}"
+            )
+    games = [game for game in games if game]
+    if not games:
+        raise RecordError(f"{path}: no moves in it; a line of a game is `cell, [a, b, c]`")
+    variant = _variant_of_lengths(path, [len(game) for game in games])
+    for game, moves in enumerate(games):
+        for turn, (cell, *numbers) in enumerate(moves, start=1):
+            if tuple(numbers) not in variant.tile_of or cell >= variant.cells:
+                raise RecordError(
+                    f"{path}: game {game}, turn {turn}: {variant.name} has no tile {numbers} or no "
+                    f"cell {cell}; the tiles' numbers are {variant.values}, the cells 0 to "
+                    f"{variant.cells - 1}"
+                )
+    cells = np.array([[move[0] for move in moves] for moves in games], dtype=np.int8)
+    orders = [[variant.tile_of[move[1:]] for move in moves] for moves in games]
+    return check_games(Games(variant, np.array(orders, dtype=np.int8), cells), str(path))
+
+
+def _variant_of_lengths(path: Path, lengths: list[int]) -> Variant:
+    """The variant whose games are as long as these, or `RecordError` with the first that is not."""
+    by_length = {variant.cells: variant for variant in VARIANTS.values()}
+    variant = by_length.get(lengths[0], STANDARD)
+    odd = [game for game, length in enumerate(lengths) if length != variant.cells]
+    if odd:
+        whole = " or ".join(f"{v.cells} ({v.name})" for v in VARIANTS.values())
+        raise RecordError(
+            f"{path}: game {odd[0]} has {lengths[odd[0]]} moves, a whole game has {whole}"
+        )
+    return variant

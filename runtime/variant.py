@@ -31,6 +31,7 @@ class Tables(NamedTuple):
     line_cells: NDArray[np.int32]  # [L, longest] its cells, padded with -1
     line_length: NDArray[np.int32]  # [L]
     line_axis: NDArray[np.int32]  # [L]
+    alike: NDArray[np.int32]  # [T, A] set of tiles, as bits, that show the same number there
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,9 @@ class Variant:
             line_cells[line, : len(cells)] = cells
             cell_lines[list(cells), axis[line]] = line
         length = np.array([len(cells) for cells in self.lines], dtype=np.int32)
-        return Tables(self.tile_values, cell_lines, line_cells, length, axis)
+        same = self.tile_values[:, None] == self.tile_values[None]  # [T, T, A]
+        alike = (same << np.arange(self.tiles)[None, :, None]).sum(axis=1).astype(np.int32)
+        return Tables(self.tile_values, cell_lines, line_cells, length, axis, alike)
 
     @cached_property
     def tile_of(self) -> dict[tuple[int, ...], int]:

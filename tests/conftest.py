@@ -47,6 +47,8 @@ def mini_solution() -> Solution:
 class ExactEvaluator:
     """What a perfect network would say: the solver's values and q, and no policy at all."""
 
+    lanes = 1
+
     def __init__(self, solution: Solution, with_q: bool = True) -> None:
         self.solution, self.variant, self.with_q = solution, solution.variant, with_q
 

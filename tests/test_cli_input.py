@@ -176,6 +176,10 @@ def test_a_folder_without_the_right_to_write_is_refused(
         (("--human", "--report", "x.json"), "--report is about many games"),
         (("--report", "x.json"), "--report is about many games"),
         (("--one-ply", "--simulations", 5), "--one-ply plays without a search"),
+        (("--seconds", 1, "--simulations", 5), "--seconds is a budget of its own"),
+        (("--seconds", 1, "--one-ply"), "leave out --one-ply"),
+        (("--workers", 2), "--workers 2 is for many games"),
+        (("--root", "best"), "the root is one of puct, gumbel, found 'best'"),
         (("--seed", 2**63), "--seed is at most"),
     ],
 )
@@ -243,7 +247,7 @@ def test_an_interrupt_is_one_line(mini: Path, monkeypatch: pytest.MonkeyPatch) -
 
 COMMANDS = (
     (), ("play",), ("verify",), ("solve",), ("train",), ("doctor",), ("export",), ("bench",),
-    ("bench", "inference"), ("bench", "search"),
+    ("review",), ("bench", "inference"), ("bench", "search"), ("bench", "selfplay"),
 )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from azx.runtime.onnx_evaluator import open_model
 from azx.runtime.play import play_games
 from azx.runtime.players import network_player
 from azx.runtime.records import read_games
+from azx.runtime.search import Budget
 from azx.runtime.seeds import draw_orders, game_keys
 from azx.runtime.variant import MINI
 
@@ -61,7 +62,7 @@ def test_a_person_plays_and_the_network_comments(mini: Path, tmp_path: Path) -> 
     evaluator = open_model(mini)
     keys = game_keys(6, 1)
     order = draw_orders(MINI, keys)
-    own = play_games(network_player(evaluator, 0), order, keys)
+    own = play_games(network_player(evaluator, None), order, keys)
     first = own.cells[0, 0]
     assert f"the network: cell {first}, " in shown
     assert "'9' is no empty cell; there are: 0, 1, 2, 3, 4, 5, 6" in shown
@@ -81,7 +82,7 @@ def test_the_difference_is_that_of_gain_and_value(mini: Path) -> None:
     """On the empty board nothing pays: the difference is that of the two afterstates' values."""
     evaluator, keys = open_model(mini), game_keys(6, 1)
     tile = draw_orders(MINI, keys)[0, 0]
-    best = play_games(network_player(evaluator, 0), draw_orders(MINI, keys), keys).cells[0, 0]
+    best = play_games(network_player(evaluator, None), draw_orders(MINI, keys), keys).cells[0, 0]
     after = MINI.empty_boards(MINI.cells)
     after[np.arange(MINI.cells), np.arange(MINI.cells)] = tile
     value = evaluator.evaluate(after).value
@@ -127,7 +128,7 @@ def test_many_games_are_those_of_the_runtime(mini: Path, tmp_path: Path) -> None
     shown = good(run("play", "--model", mini, "--games", 40, *options, *files))
     keys = game_keys(9, 40)
     evaluator = open_model(mini)
-    games = play_games(network_player(evaluator, 3), draw_orders(MINI, keys), keys)
+    games = play_games(network_player(evaluator, Budget(3)), draw_orders(MINI, keys), keys)
     scores = games.scores()
     found = json.loads(report.read_text())
     assert found["scores"] == scores.tolist()
@@ -176,16 +177,42 @@ def test_a_single_game_has_no_interval(mini: Path, tmp_path: Path) -> None:
     assert "interval" not in shown
 
 
-def test_ctrl_c_says_that_nothing_was_written(
-    mini: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("recorded", [False, True])
+def test_ctrl_c_leaves_whole_games(
+    recorded: bool, mini: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(player: object, orders: object, keys: object, progress: Any) -> None:
-        progress(3)
+    def interrupted(player: Any, orders: Any, keys: Any, progress: Any, batch: int) -> Any:
+        yield slice(0, 3), play_games(player, orders[:3], keys[:3]).cells
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("azx.cli.games.play_games", interrupted)
-    report = tmp_path / "scores.json"
-    result = run("play", "--model", mini, "--games", 8, "--report", report, "--simulations", 0)
+    monkeypatch.setattr("azx.cli.games.play_parts", interrupted)
+    report, record = tmp_path / "scores.json", tmp_path / "games.npz"
+    options = ("--games", 8, "--report", report, "--simulations", 0)
+    files = ("--record", record) if recorded else ()
+    result = run("play", "--model", mini, *options, *files)
     assert result.exit_code == 130
-    assert result.stderr == "interrupted: 3 of 8 games were played, and nothing was written\n"
+    where = f"are in {record}" if recorded else "nothing was written"
+    assert result.stderr == f"interrupted: 3 of 8 games were finished, and {where}\n"
     assert not report.exists()
+    assert record.exists() == recorded
+    if recorded:
+        assert len(read_games(record)) == 3
+
+
+def test_time_is_a_budget_too(mini: Path, tmp_path: Path) -> None:
+    report = tmp_path / "scores.json"
+    options = ("--games", 2, "--seconds", 0.005, "--report", report)
+    shown = good(run("play", "--model", mini, *options))
+    assert "mcts:0.005s" in shown
+    found = json.loads(report.read_text())
+    assert (found["simulations"], found["seconds_a_move"]) == (None, 0.005)
+    shown = good(run("play", "--model", mini, "--seconds", 0.005, "--root", "gumbel", "--seed", 1))
+    assert shown.startswith("mini, 0.005 s a move, gumbel at the root, seed 1\n")
+
+
+def test_workers_play_the_same_games(mini: Path, tmp_path: Path) -> None:
+    one, two = tmp_path / "one.npz", tmp_path / "two.npz"
+    common = ("play", "--model", mini, "--games", 9, "--seed", 4, "--simulations", 6)
+    good(run(*common, "--record", one))
+    good(run(*common, "--record", two, "--workers", 2))
+    assert (read_games(one).cells == read_games(two).cells).all()

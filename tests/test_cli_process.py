@@ -14,6 +14,8 @@ from typing import Any
 
 from cli_testing import ENVIRONMENT, TRANSCRIPT
 
+from azx.runtime.records import read_games
+
 
 def azx_process(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "azx", *map(str, arguments)]
@@ -25,12 +27,22 @@ def azx_process(*arguments: object, **options: Any) -> subprocess.CompletedProce
 
 def test_a_pipe_gets_plain_text(mini: Path) -> None:
     options = ("--model", mini, "--simulations", 0, "--seed", 6)
+    azx_process("play", *options)  # so that nothing is left to be compiled, which it would say
     done = azx_process("play", *options, env={"PYTHONIOENCODING": "ascii"})
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     assert done.stdout.isascii()
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", done.stdout)
     assert TRANSCRIPT.strip("\n") in done.stdout
+
+
+def test_the_first_run_says_that_it_compiles(mini: Path, tmp_path: Path) -> None:
+    options = ("play", "--model", mini, "--simulations", 0, "--seed", 6)
+    nothing_yet = {"NUMBA_CACHE_DIR": str(tmp_path)}
+    first, second = (azx_process(*options, env=nothing_yet) for _ in range(2))
+    assert first.stderr == "compiling for this machine, this once (up to 20 s)\n"
+    assert second.stderr == ""
+    assert first.stdout == second.stdout
 
 
 def test_an_error_of_a_real_process_is_one_line(tmp_path: Path) -> None:
@@ -40,10 +52,10 @@ def test_an_error_of_a_real_process_is_one_line(tmp_path: Path) -> None:
 
 
 def read_until(descriptor: int, wanted: bytes, seconds: float = 60.0) -> bytes:
-    """What a terminal shows until `wanted` is there."""
+    """What a terminal shows until something like the regular expression `wanted` is there."""
     seen = b""
     end = time.monotonic() + seconds
-    while wanted not in seen:
+    while not re.search(wanted, seen):
         assert time.monotonic() < end, seen
         seen += os.read(descriptor, 4096)
     return seen
@@ -74,6 +86,33 @@ def test_ctrl_c_at_a_terminal(standard: Path, tmp_path: Path) -> None:
     assert b"Traceback" not in said
     assert (process.returncode, out) == (130, b"")
     assert not report.exists()
+
+
+def test_ctrl_c_with_workers_leaves_whole_games(mini: Path, tmp_path: Path) -> None:
+    """A terminal sends the signal to all processes of the command, the workers too."""
+    record = tmp_path / "games.npz"
+    options = ("--games", "1000000", "--simulations", "2", "--workers", "2", "--record", record)
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "azx", "play", "--model", mini, *options],
+        env={**ENVIRONMENT, "TERM": "xterm"},
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    try:
+        read_until(ours, rb"\d{4}/1000000")
+        os.killpg(process.pid, signal.SIGINT)
+        said = read_until(ours, b"games.npz")
+        out, _ = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+    assert b"Traceback" not in said
+    assert (process.returncode, out) == (130, b"")
+    assert len(read_games(record)) >= 256
 
 
 WITHOUT = """

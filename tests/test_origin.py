@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from azx.export.audit import audit
+from azx.export import audit
 from azx.runtime.play import play_games
 from azx.runtime.players import GreedyPlayer
 from azx.runtime.seeds import draw_orders, game_keys

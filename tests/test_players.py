@@ -22,6 +22,7 @@ from azx.runtime.players import (
     SearchPlayer,
 )
 from azx.runtime.rules import scores
+from azx.runtime.search import Budget
 from azx.runtime.seeds import draw_orders, game_keys
 from azx.runtime.solver import Solution
 from azx.runtime.variant import MINI, STANDARD, Variant
@@ -32,13 +33,24 @@ PLAYERS: dict[str, MakePlayer] = {
     "greedy": GreedyPlayer,
     "policy": lambda v: PolicyPlayer(HashEvaluator(v)),
     "one-ply": lambda v: OnePlyPlayer(HashEvaluator(v)),
-    "search": lambda v: SearchPlayer(HashEvaluator(v), 12),
-    "search without q": lambda v: SearchPlayer(_WithoutQ(HashEvaluator(v)), 12),
+    "search": lambda v: SearchPlayer(HashEvaluator(v), Budget(48)),
+    "gumbel": lambda v: SearchPlayer(HashEvaluator(v), Budget(40, root="gumbel", noise=1.0)),
+    "one simulation": lambda v: SearchPlayer(HashEvaluator(v), Budget(1)),
+    "search without q": lambda v: SearchPlayer(_WithoutQ(HashEvaluator(v)), Budget(40)),
+    "in lanes": lambda v: SearchPlayer(_InLanes(v), Budget(40)),
 }
+
+
+class _InLanes(HashEvaluator):
+    """One that three threads ask at once."""
+
+    lanes = 3
 
 
 class _WithoutQ:
     """An evaluator that has only what the contract requires."""
+
+    lanes = 1
 
     def __init__(self, inner: Evaluator) -> None:
         self.inner, self.variant = inner, inner.variant

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -153,6 +154,58 @@ def test_a_wrong_score_in_a_listing_is_refused(shared: Path, tmp_path: Path) -> 
     (tmp_path / "g.json").write_text(json.dumps(games))
     with pytest.raises(RecordError, match="game 7 says"):
         read_games(tmp_path / "g.json")
+
+
+def listing(games: Games) -> str:
+    """The games as a text of moves."""
+    tiles = games.variant.tile_values
+    texts = [
+        "".join(
+            f"{cell}, {tiles[tile].tolist()}\n" for cell, tile in zip(cells, order, strict=True)
+        )
+        for cells, order in zip(games.cells.tolist(), games.orders, strict=True)
+    ]
+    return "\n".join(texts)
+
+
+def test_games_are_read_from_a_text_of_moves(games: Games, shared: Path, tmp_path: Path) -> None:
+    recorded = read_games(shared / "data/recorded_games.json")
+    for given in (games, recorded):
+        (tmp_path / "g.txt").write_text("\n" + listing(given) + "\n\n")
+        back = read_games(tmp_path / "g.txt")
+        assert back.variant == given.variant
+        assert (back.orders == given.orders).all()
+        assert (back.cells == given.cells).all()
+    loose = listing(games.part(slice(1))).replace(", ", " ,  ").replace("[", "[ ")
+    (tmp_path / "loose").write_text(loose)
+    assert (read_games(tmp_path / "loose").cells == games.cells[:1]).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda text: "", "no moves in it"),
+        (lambda text: text.replace("[", "(", 1), "line 1: expected a move"),
+        (lambda text: text + "\n0, [1, 2, 3]\n", r"game 1 has 1 moves, a whole game has 19"),
+        (lambda text: text.split("\n", 1)[1], r"game 0 has 6 moves, a whole game has .*7 \(mini\)"),
+        (lambda text: text.replace("[1, 2, 3]", "[1, 2, 9]"), r"no tile \[1, 2, 9\]"),
+        (lambda text: text.replace("0, [", "7, ["), "no cell 7"),
+        (lambda text: text.replace("0, [", "999, ["), "no cell 999"),
+        (lambda text: text.replace("0, [", "1, ["), "does not fill each of the 7 cells once"),
+        (lambda text: text.replace("[1, 2, 4]", "[1, 2, 3]"), "draws a tile twice"),
+    ],
+)
+def test_malformed_texts_are_refused(
+    change: Callable[[str], str], says: str, tmp_path: Path
+) -> None:
+    tiles = np.arange(7, dtype=np.int8)[None]
+    path = tmp_path / "g.txt"
+    path.write_text(change(listing(Games(MINI, tiles, tiles))))
+    with pytest.raises(RecordError, match=says):
+        read_games(path)
+    path.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(RecordError, match="neither a record"):
+        read_games(path)
 
 
 def test_any_damage_is_a_record_error(games: Games, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from conftest import MICRO, ExactEvaluator, random_boards
@@ -9,29 +11,37 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from azx.runtime.errors import UsageError
-from azx.runtime.evaluator import HashEvaluator, UniformEvaluator
+from azx.runtime.evaluator import Evaluation, HashEvaluator, UniformEvaluator
 from azx.runtime.play import play_games
 from azx.runtime.players import SearchPlayer
 from azx.runtime.rules import all_gains, tiles_left
-from azx.runtime.search import Search
-from azx.runtime.search.tree import ROOT, bytes_per_node
+from azx.runtime.search import ROOTS, Budget, Found, Search
+from azx.runtime.search.tree import CLOSED, NONE, OPEN, PARTS, ROOT, bytes_per_node
 from azx.runtime.seeds import draw_orders, game_keys
 from azx.runtime.solver import Solution, expected_score, policy_of
-from azx.runtime.variant import MINI, STANDARD
+from azx.runtime.variant import MINI, STANDARD, Variant
+
+ROOT_NAMES = pytest.mark.parametrize("root", ROOTS)
 
 
+@ROOT_NAMES
 @pytest.mark.parametrize("simulations", [1, 7, 60])
-def test_with_exact_values_it_plays_optimally(simulations: int, micro_solution: Solution) -> None:
-    player = SearchPlayer(ExactEvaluator(micro_solution), simulations)
-    exact = expected_score(MICRO, policy_of(player))
-    assert exact == pytest.approx(micro_solution.optimum, abs=1e-3)
+def test_with_exact_values_it_plays_optimally(
+    simulations: int, root: str, micro_solution: Solution
+) -> None:
+    for exact_cells in (0, 3):
+        budget = Budget(simulations, root=root, exact_cells=exact_cells)
+        player = SearchPlayer(ExactEvaluator(micro_solution), budget)
+        exact = expected_score(MICRO, policy_of(player))
+        assert exact == pytest.approx(micro_solution.optimum, abs=1e-3)
 
 
-def test_with_exact_values_it_plays_mini_optimally(mini_solution: Solution) -> None:
+@ROOT_NAMES
+def test_with_exact_values_it_plays_mini_optimally(root: str, mini_solution: Solution) -> None:
     evaluator = ExactEvaluator(mini_solution)
     keys = game_keys(5, 100)
     orders = draw_orders(MINI, keys)
-    games = play_games(SearchPlayer(evaluator, 50), orders, keys)
+    games = play_games(SearchPlayer(evaluator, Budget(50, root=root)), orders, keys)
     boards = games.boards()
     for turn in range(MINI.cells):
         before, tiles = boards[:, turn], orders[:, turn]
@@ -42,14 +52,19 @@ def test_with_exact_values_it_plays_mini_optimally(mini_solution: Solution) -> N
         np.testing.assert_allclose(chosen, worth.max(axis=1), rtol=0, atol=1e-4)
 
 
-def test_knowing_nothing_more_simulations_are_better(micro_solution: Solution) -> None:
-    keys = game_keys(9, 200)
+@ROOT_NAMES
+def test_knowing_nothing_more_simulations_are_better(root: str, micro_solution: Solution) -> None:
+    keys = game_keys(9, 300)
     orders = draw_orders(MICRO, keys)
     means = [
-        play_games(SearchPlayer(UniformEvaluator(MICRO), n), orders, keys).scores().mean()
-        for n in (4, 32, 256, 1024)
+        play_games(
+            SearchPlayer(UniformEvaluator(MICRO), Budget(n, root=root, exact_cells=0)), orders, keys
+        )
+        .scores()
+        .mean()
+        for n in (4, 64, 1024)
     ]
-    perfect = SearchPlayer(ExactEvaluator(micro_solution), 1)
+    perfect = SearchPlayer(ExactEvaluator(micro_solution), Budget(1))
     best = play_games(perfect, orders, keys).scores().mean()
     assert means == sorted(means)
     assert means[-1] > 0.9 * best
@@ -57,16 +72,12 @@ def test_knowing_nothing_more_simulations_are_better(micro_solution: Solution) -
 
 def test_knowing_nothing_it_comes_to_the_exact_values(micro_solution: Solution) -> None:
     """Where a tree can be searched to its end, the root is worth what the solver says."""
-    boards = random_boards(MICRO, 80, seed=4)
-    boards = boards[(boards >= 0).sum(axis=1) == MICRO.cells - 4]
-    tiles = tiles_left(MICRO, boards).argmax(axis=1).astype(np.int8)
-    rows = np.arange(len(boards))
-    exact = all_gains(MICRO, boards)[rows, tiles]
-    exact += ExactEvaluator(micro_solution).evaluate(boards).q[rows, tiles]  # type: ignore[index]
+    boards, tiles, exact = _four_cells_left(micro_solution)
     best = np.where(boards < 0, exact, -1.0).max(axis=1)
+    rows = np.arange(len(boards))
     off = []
     for simulations in (10, 100, 1_000, 10_000):
-        search = Search(UniformEvaluator(MICRO), len(boards), simulations)
+        search = Search(UniformEvaluator(MICRO), len(boards), Budget(simulations, exact_cells=0))
         found = search.run(boards, tiles, game_keys(0, len(boards)))
         off.append(np.abs(found.values[rows, found.cells] - best).max())
     assert off[-1] < 1e-3
@@ -74,86 +85,265 @@ def test_knowing_nothing_it_comes_to_the_exact_values(micro_solution: Solution) 
     assert off == sorted(off, reverse=True)
 
 
-@given(st.integers(0, 2**40), st.integers(1, 80))
-@settings(max_examples=25, deadline=None)
-def test_the_tree_is_sound(seed: int, simulations: int) -> None:
+@ROOT_NAMES
+def test_the_last_placements_are_exact_whatever_the_network(
+    root: str, micro_solution: Solution
+) -> None:
+    boards, tiles, exact = _four_cells_left(micro_solution)
+    for simulations in (1, 30):
+        search = Search(HashEvaluator(MICRO), len(boards), Budget(simulations, root=root))
+        found = search.run(boards, tiles, game_keys(0, len(boards)))
+        empty = boards < 0
+        np.testing.assert_allclose(found.values[empty], exact[empty], rtol=0, atol=1e-4)
+        rows = np.arange(len(boards))
+        best = np.where(empty, exact, -1.0).max(axis=1)
+        np.testing.assert_allclose(exact[rows, found.cells], best, rtol=0, atol=1e-4)
+        assert (found.policy[rows, found.cells] == 1).all()
+
+
+def _four_cells_left(solution: Solution) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Boards, drawn tiles, and what each placement is worth."""
+    boards = random_boards(MICRO, 80, seed=4)
+    boards = boards[(boards >= 0).sum(axis=1) == MICRO.cells - 4]
+    tiles = tiles_left(MICRO, boards).argmax(axis=1).astype(np.int8)
+    rows = np.arange(len(boards))
+    exact = all_gains(MICRO, boards)[rows, tiles]
+    exact += ExactEvaluator(solution).evaluate(boards).q[rows, tiles]  # type: ignore[index]
+    return boards, tiles, exact
+
+
+@st.composite
+def _variants(draw: st.DrawFn) -> Variant:
+    """Small boards with numbers of any size and any number of tiles; and the full one."""
+    numbers = st.lists(st.integers(1, 12), min_size=2, max_size=3, unique=True).map(tuple)
+    axes = tuple(draw(numbers) for _ in range(3))
+    return draw(st.sampled_from([Variant("random", 1, axes), STANDARD]))
+
+
+@given(
+    _variants(),
+    st.integers(0, 2**40),
+    st.integers(1, 150),
+    st.sampled_from(ROOTS),
+    st.integers(0, 4),
+    st.booleans(),
+)
+@settings(max_examples=40, deadline=None)
+def test_the_tree_is_sound(
+    variant: Variant, seed: int, simulations: int, root: str, exact_cells: int, with_q: bool
+) -> None:
     """After any search: counts add up, values are the means they claim to be, no tile twice."""
-    keys = game_keys(seed, 3)
-    orders = draw_orders(MINI, keys)
-    search = Search(HashEvaluator(MINI, seed % 1000), 3, simulations)
-    boards = MINI.empty_boards(3)
-    for turn in range(MINI.cells):
+    keys = game_keys(seed, 2)
+    orders = draw_orders(variant, keys)
+    budget = Budget(simulations, root=root, exact_cells=exact_cells)
+    search = Search(_Hash(variant, seed % 1000, with_q), 2, budget)
+    boards = variant.empty_boards(2)
+    for turn in range(min(variant.cells, 8)):
         found = search.run(boards, orders[:, turn].copy(), keys)
-        assert (found.visits.sum(axis=1) >= simulations).all()
-        for g in range(3):
+        if variant.cells - turn - 1 > exact_cells:
+            assert (found.visits.sum(axis=1) >= simulations).all()
+        np.testing.assert_allclose(found.policy.sum(axis=1), 1, rtol=1e-5)
+        for g in range(2):
+            assert boards[g, found.cells[g]] < 0
+            assert (found.policy[g][boards[g] >= 0] == 0).all()
             _check_tree(search, g)
-        boards[np.arange(3), found.cells] = orders[:, turn]
+        boards[np.arange(2), found.cells] = orders[:, turn]
+
+
+class _Hash(HashEvaluator):
+    """One that may lack q."""
+
+    def __init__(self, variant: Variant, seed: int, with_q: bool) -> None:
+        super().__init__(variant, seed)
+        self.with_q = with_q
+
+    def evaluate(self, boards):  # type: ignore[no-untyped-def]
+        answer = super().evaluate(boards)
+        return answer if self.with_q else answer._replace(q=None)
 
 
 def _check_tree(search: Search, g: int) -> None:
     t = search.trees
-    tiles, cells = t.logits.shape[2:]
-    for n in range(t.chances[g]):
-        board = t.board[g, n]
+    tiles, cells = t.logit.shape[2:]
+    tree = t.tree[g]
+    assert tree["chances"] <= t.chance.shape[1]
+    for n in range(tree["chances"]):
+        chance, board = t.chance[g, n], t.board[g, n]
         placed = board[board >= 0]
         assert len(set(placed.tolist())) == len(placed)
         left = np.setdiff1d(np.arange(tiles), placed)
-        if len(placed) == cells:
-            assert t.chance_value[g, n] == 0
+        assert chance["unused"] == sum(1 << tile for tile in left.tolist())
+        assert (chance["left"], chance["empty"]) == (len(left), cells - len(placed))
+        exact = n != ROOT and chance["empty"] <= search.budget.exact_cells
+        assert chance["state"] == (CLOSED if exact else OPEN)
+        if chance["state"] == CLOSED:
             continue
-        worth = t.tile_value[g, n].copy()
+        worth = t.tile["value"][g, n].copy()
+        drawn = []
         for tile in left:
-            d = t.tile_decision[g, n, tile]
-            if d >= 0:
-                worth[tile] = t.decision_value[g, d]
-        assert t.chance_value[g, n] == pytest.approx(worth[left].mean(), abs=1e-3)
-        drawn = [t.visits[g, d] for d in t.tile_decision[g, n][left] if d >= 0]
-        if n != ROOT and len(drawn):
+            d = t.tile["decision"][g, n, tile]
+            if d != NONE:
+                worth[tile] = t.decision["value"][g, d]
+                drawn.append(t.decision["visits"][g, d])
+        assert chance["value"] == pytest.approx(worth[left].mean(), abs=2e-3)
+        if n != ROOT and drawn:
             counts = drawn + [0] * (len(left) - len(drawn))
             assert max(counts) - min(counts) <= 1
-    for d in range(t.decisions[g]):
-        edges = slice(0, t.edges[g, d])
-        assert t.prior[g, d, edges].sum() == pytest.approx(1, abs=1e-5)
-        assert t.edge_visits[g, d, edges].sum() == t.visits[g, d]
-        assert t.decision_value[g, d] == pytest.approx(t.edge_value[g, d, edges].max(), abs=1e-3)
-        for e in range(t.edges[g, d]):
-            child = t.child[g, d, e]
-            assert (child >= 0) == (t.edge_visits[g, d, e] > 0)
-            if child >= 0:
-                expected = t.gain[g, d, e] + t.chance_value[g, child]
-                assert t.edge_value[g, d, e] == pytest.approx(expected, abs=1e-3)
+    for d in range(tree["decisions"]):
+        decision = t.decision[g, d]
+        edges = t.edge[g, d, : decision["edges"]]
+        known = edges[edges["known"] > 0]
+        assert edges["prior"].sum() == pytest.approx(1, abs=1e-5)
+        assert edges["visits"].sum() == decision["visits"]
+        if len(known):
+            # The best of the network's own estimates is kept to the last bit, the others in parts.
+            assert decision["value"] == pytest.approx(known["value"].max(), abs=1 / PARTS)
+        for edge in edges:
+            assert (edge["child"] != NONE) == (edge["visits"] > 0)
+            if edge["child"] != NONE:
+                expected = edge["gain"] + t.chance["value"][g, edge["child"]]
+                assert edge["value"] == pytest.approx(expected, abs=2e-3)
 
 
 def test_the_tree_is_kept_between_moves() -> None:
     class Counting(HashEvaluator):
         asked = 0
 
-        def evaluate(self, boards):  # type: ignore[no-untyped-def]
+        def evaluate(self, boards: np.ndarray) -> Evaluation:
             self.asked += len(boards)
             return super().evaluate(boards)
 
     evaluator = Counting(MINI)
     keys = game_keys(2, 20)
     orders = draw_orders(MINI, keys)
-    play_games(SearchPlayer(evaluator, 200), orders, keys)
+    play_games(SearchPlayer(evaluator, Budget(200)), orders, keys)
     kept = evaluator.asked
     evaluator.asked = 0
     boards = MINI.empty_boards(20)
     for turn in range(MINI.cells):
-        found = Search(evaluator, 20, 200).run(boards, orders[:, turn].copy(), keys)
+        found = Search(evaluator, 20, Budget(200)).run(boards, orders[:, turn].copy(), keys)
         boards[np.arange(20), found.cells] = orders[:, turn]
     assert kept < 0.95 * evaluator.asked
 
 
+def test_the_same_board_is_judged_once_a_step() -> None:
+    """Games of the same key would search the same tree: all but one of them cost nothing."""
+
+    class Counting(HashEvaluator):
+        def __init__(self) -> None:
+            super().__init__(MINI)
+            self.batches: list[np.ndarray] = []
+
+        def evaluate(self, boards: np.ndarray) -> Evaluation:
+            self.batches.append(boards.copy())
+            return super().evaluate(boards)
+
+    evaluator = Counting()
+    boards, tiles = MINI.empty_boards(6), np.full(6, 3, dtype=np.int8)
+    found = Search(evaluator, 6, Budget(40)).run(boards, tiles, game_keys(0, 1).repeat(6))
+    for batch in evaluator.batches:
+        assert len(np.unique(batch, axis=0)) == len(batch)
+    assert sum(map(len, evaluator.batches)) <= 41
+    assert (found.values == found.values[0]).all()
+
+
+def test_a_tree_asks_for_a_board_once() -> None:
+    """However it was reached, and in whatever step: but for twins that wait at the same time."""
+
+    class Counting(HashEvaluator):
+        def __init__(self) -> None:
+            super().__init__(MINI)
+            self.asked: list[bytes] = []
+
+        def evaluate(self, boards: np.ndarray) -> Evaluation:
+            self.asked += [board.tobytes() for board in boards]
+            return super().evaluate(boards)
+
+    evaluator = Counting()
+    search = Search(evaluator, 1, Budget(3000))
+    tile = np.full(1, 3, dtype=np.int8)
+    search.run(MINI.empty_boards(1), tile, game_keys(0, 1))
+    assert len(set(evaluator.asked)) == len(evaluator.asked)
+    boards = search.trees.board[0, : search.trees.tree["chances"][0]]
+    assert len(np.unique(boards, axis=0)) < 0.95 * len(boards), "the test has transpositions"
+
+
+def test_lanes_find_what_one_thread_finds() -> None:
+    keys = game_keys(4, 11)
+    tiles = draw_orders(STANDARD, keys)[:, 0].copy()
+
+    def found(lanes: int) -> Found:
+        evaluator = HashEvaluator(STANDARD)
+        evaluator.lanes = lanes
+        return Search(evaluator, 11, Budget(64)).run(STANDARD.empty_boards(11), tiles, keys)
+
+    for one, many in zip(found(1), found(4), strict=True):
+        assert (one == many).all()
+
+
+def test_a_failure_in_a_lane_comes_out() -> None:
+    class Failing(HashEvaluator):
+        lanes = 3
+
+        def evaluate(self, boards: np.ndarray) -> Evaluation:
+            if len(boards):
+                raise RuntimeError("no network")
+            return super().evaluate(boards)
+
+    with pytest.raises(RuntimeError, match="no network"):
+        Search(Failing(MINI), 6, Budget(8)).run(
+            MINI.empty_boards(6), np.zeros(6, dtype=np.int8), game_keys(0, 6)
+        )
+
+
+def test_time_ends_a_search() -> None:
+    """However short, there is a choice; and more time is more simulations."""
+    keys = game_keys(1, 1)
+    tile = np.zeros(1, dtype=np.int8)
+    visits = []
+    for seconds in (1e-6, 0.3):
+        budget = Budget(20_000, seconds=seconds)
+        found = Search(HashEvaluator(STANDARD), 1, budget).run(STANDARD.empty_boards(1), tile, keys)
+        visits.append(found.visits.sum())
+    assert 1 <= visits[0] < visits[1] < 20_000
+
+
+def test_gumbel_noise_is_the_games_own() -> None:
+    """With noise the choice varies from game to game, and is the same again for the same game."""
+    keys = game_keys(3, 40)
+    boards, tiles = MINI.empty_boards(40), np.zeros(40, dtype=np.int8)
+    budget = Budget(16, root="gumbel", noise=1.0)
+
+    def chosen(budget: Budget) -> np.ndarray:
+        return Search(UniformEvaluator(MINI), 40, budget).run(boards, tiles, keys).cells
+
+    assert (chosen(budget) == chosen(budget)).all()
+    assert len(set(chosen(budget).tolist())) > len(set(chosen(replace(budget, noise=0.0)).tolist()))
+
+
 def test_memory_is_linear_and_stated() -> None:
-    one = Search(UniformEvaluator(STANDARD), 1, 99).trees
-    many = Search(UniformEvaluator(STANDARD), 4, 199).trees
+    one = Search(UniformEvaluator(STANDARD), 1, Budget(99)).trees
+    many = Search(UniformEvaluator(STANDARD), 4, Budget(199)).trees
     node = bytes_per_node(STANDARD)
     of_one, of_many = (sum(a.nbytes for a in trees) for trees in (one, many))
     assert of_one == pytest.approx(100 * node, rel=0.01)
     assert of_many == pytest.approx(4 * 200 * node, rel=0.01)
+    assert node < 3000
 
 
-def test_no_simulations_is_refused() -> None:
-    with pytest.raises(UsageError, match="at least 1"):
-        Search(UniformEvaluator(MINI), 1, 0)
+@pytest.mark.parametrize(
+    ("wrong", "says"),
+    [
+        ({"simulations": 0}, "at least 1 simulation, found 0"),
+        ({"seconds": 0.0}, "more than 0 seconds, found 0.0"),
+        ({"root": "minimax"}, "one of puct, gumbel, found 'minimax'"),
+    ],
+)
+def test_no_budget_is_refused(wrong: dict[str, object], says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        Budget(**wrong)  # type: ignore[arg-type]
+
+
+def test_too_many_games_for_the_memory_are_refused() -> None:
+    with pytest.raises(UsageError, match="GiB for their trees"):
+        Search(UniformEvaluator(STANDARD), 10_000, Budget(100_000))

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from conftest import REPOSITORY, random_boards
 
+from azx.runtime.modelfile import read_model
 from azx.runtime.models import shipped_model
-from azx.runtime.onnx_evaluator import open_model
+from azx.runtime.onnx_evaluator import OnnxEvaluator, open_model
 from azx.runtime.play import play_games
 from azx.runtime.players import OnePlyPlayer, PolicyPlayer, SearchPlayer
 from azx.runtime.records import read_orders
+from azx.runtime.search import Budget
 from azx.runtime.seeds import draw_orders, game_keys
 from azx.runtime.solver import Solution, expected_score, policy_of
 from azx.runtime.variant import MINI, STANDARD
@@ -30,12 +32,24 @@ def test_the_shipped_networks_pass_their_own_checks(name: str) -> None:
     assert (MODELS / f"{name}.md").is_file()
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_an_answer_does_not_depend_on_the_batch(threads: int) -> None:
-    """To the last bit, on the CPU: games are the same whatever is played beside them."""
-    evaluator = open_model(MODELS / "standard.onnx", STANDARD, "cpu", threads)
-    boards = random_boards(STANDARD, 400, seed=8)
-    together = evaluator.evaluate(boards)
+@pytest.mark.parametrize(
+    ("threads", "many_games", "fixed_batches"),
+    [(1, False, False), (2, False, False), (2, True, False), (1, False, True)],
+)
+def test_an_answer_does_not_depend_on_the_batch(
+    threads: int, many_games: bool, fixed_batches: bool
+) -> None:
+    """To the last bit, on the CPU: games are the same whatever is played beside them.
+
+    Batches that are filled up to a fixed size, as a GPU gets them, give the same too.
+    """
+    model = read_model(MODELS / "standard.onnx", STANDARD)
+    evaluator = OnnxEvaluator(model, "cpu", threads, many_games, fixed_batches)
+    assert evaluator.lanes == (threads if many_games else 1)
+    boards = random_boards(STANDARD, 1100, seed=8)
+    together = OnnxEvaluator(model, "cpu", 1).evaluate(boards)
+    whole_again = evaluator.evaluate(boards)
+    assert all((a == b).all() for a, b in zip(together, whole_again, strict=True))  # type: ignore[union-attr]
     for size in (1, 2, 3, 7, 64, 129):
         for start in range(0, 130, size):
             part = slice(start, start + size)
@@ -48,7 +62,7 @@ def test_the_same_games_alone_and_together() -> None:
     evaluator = open_model(MODELS / "standard.onnx", STANDARD, "cpu")
     keys = game_keys(6, 5)
     orders = draw_orders(STANDARD, keys)
-    for make in (PolicyPlayer, OnePlyPlayer, lambda e: SearchPlayer(e, 16)):
+    for make in (PolicyPlayer, OnePlyPlayer, lambda e: SearchPlayer(e, Budget(16))):
         together = play_games(make(evaluator), orders, keys)
         alone = [play_games(make(evaluator), orders[g : g + 1], keys[g : g + 1]) for g in range(5)]
         assert (together.cells == np.concatenate([game.cells for game in alone])).all()

@@ -416,7 +416,7 @@ def test_the_averaged_weights_follow() -> None:
 
 
 def test_presets_and_overrides() -> None:
-    assert {"mini", "quick", "recorded", "standard"} <= set(presets())
+    assert {"champion", "mini", "quick", "recorded", "standard"} <= set(presets())
     for preset in presets():
         config = load_config(preset, [])
         assert config_from_dict(config.to_json(), "itself") == config
@@ -448,7 +448,7 @@ def test_wrong_config_is_refused_by_name(override: str, says: str) -> None:
 
 
 def test_unreadable_presets_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no preset 'maxi'; there are: mini"):
+    with pytest.raises(UsageError, match="no preset 'maxi'; there are: champion, mini"):
         load_config("maxi", [])
     (tmp_path / "x.toml").write_text("rounds = ")
     with pytest.raises(UsageError, match="not readable TOML"):

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from azx.export.emit import emit
+from azx.export.interface import PlaysTheGame, board_spec, interface_of
 from azx.runtime import golden as golden_module
 from azx.runtime.contract import MASKED_LOGIT
 from azx.runtime.errors import ModelError
 from azx.runtime.golden import Golden, decode_golden, differences, encode_golden
-from azx.runtime.modelfile import ModelCard, seal
+from azx.runtime.modelfile import ModelCard, read_sealed, seal
 from azx.runtime.rules import check_boards
 from azx.runtime.variant import MINI, STANDARD
 from azx.runtime.verify import Check, sample_boards, verify_model
@@ -64,13 +65,20 @@ def card_for(module: nn.Module) -> ModelCard:
         variant=MINI,
         verified=True,
         parameters=[{"name": "linear.weight", "shape": [84, 7], "mean": 0.0, "std": 0.1}],
-        golden=encode_golden(Golden(boards, {n: t.numpy().copy() for n, t in named.items()})),
+        golden=encode_golden(
+            Golden({"board": boards}, {n: t.numpy().copy() for n, t in named.items()})
+        ),
     )
+
+
+def graph_of(module: nn.Module) -> bytes:
+    named, specs = PlaysTheGame(module, MINI), [board_spec(MINI)]
+    return emit(named, specs, interface_of(named, specs)).graph
 
 
 @pytest.fixture(scope="module")
 def graph() -> bytes:
-    return emit(Small(), MINI)
+    return graph_of(Small())
 
 
 @pytest.fixture(scope="module")
@@ -203,7 +211,7 @@ def test_what_the_card_lacks(model: Path, graph: bytes, card: ModelCard) -> None
 
 def test_answers_that_hang_on_the_batch(model: Path) -> None:
     module = Mixing()
-    model.write_bytes(seal(emit(module, MINI), card_for(module)))
+    model.write_bytes(seal(graph_of(module), card_for(module)))
     fails = failed(verify_model(model, provider="cpu"))
     assert list(fails) == ["batches"]
     assert "worst in value" in fails["batches"]
@@ -211,7 +219,7 @@ def test_answers_that_hang_on_the_batch(model: Path) -> None:
 
 def test_what_follows_the_end_and_free_cells_that_are_not(model: Path) -> None:
     endless = Endless()
-    model.write_bytes(seal(emit(endless, MINI), card_for(endless)))
+    model.write_bytes(seal(graph_of(endless), card_for(endless)))
     says = failed(verify_model(model, provider="cpu", threads=1))
     assert says.keys() == {"ends"}
     assert "5 points are to come after the last placement" in says["ends"]
@@ -220,7 +228,8 @@ def test_what_follows_the_end_and_free_cells_that_are_not(model: Path) -> None:
 
 def test_a_golden_set_without_boards(model: Path, graph: bytes, card: ModelCard) -> None:
     def empty(golden: Golden) -> Golden:
-        return Golden(golden.boards[:0], {n: a[:0] for n, a in golden.outputs.items()})
+        nothing = {"board": golden.boards[:0]}
+        return Golden(nothing, {n: a[:0] for n, a in golden.outputs.items()})
 
     nothing = encode_golden(empty(decode_golden(card.golden)))
     model.write_bytes(seal(graph, replace(card, golden=nothing)))
@@ -237,32 +246,39 @@ def test_sample_boards_are_of_every_turn(variant) -> None:
 def test_golden_sets_come_back_as_they_were(card: ModelCard) -> None:
     boards = np.array([[-1, 3], [2, 1]], dtype=np.int8)
     value = np.array([np.float32(0.1), np.float32("nan")], dtype=np.float32)
-    data = encode_golden(Golden(boards, {"value": value}))
+    data = encode_golden(Golden({"board": boards}, {"value": value}))
     found = decode_golden(data)
     assert found.boards.dtype == np.int8
     assert (found.boards == boards).all()
     assert found.outputs["value"].tobytes() == value.tobytes()
     stored = golden_module.base64.b64decode(data["outputs"]["value"]["zlib"])
     assert golden_module.zlib.decompress(stored) == value.astype("<f4").tobytes()
-    big_endian = encode_golden(Golden(boards, {"value": value.astype(">f4")}))
+    big_endian = encode_golden(Golden({"board": boards}, {"value": value.astype(">f4")}))
     assert big_endian == data
+
+
+def test_the_first_files_held_nothing_but_boards() -> None:
+    boards = np.array([[-1, 3], [2, 1]], dtype=np.int8)
+    data = encode_golden(Golden({"board": boards}, {"value": np.ones(2, dtype=np.float32)}))
+    data["boards"] = data.pop("inputs")["board"]
+    assert (decode_golden(data).boards == boards).all()
 
 
 @pytest.mark.parametrize(
     "spoil",
     [
-        lambda data: data.pop("boards"),
-        lambda data: data["boards"].update(zlib="not base64!"),
-        lambda data: data["boards"].update(zlib="AAAA"),
-        lambda data: data["boards"].update(shape=[5, 5]),
-        lambda data: data["boards"].update(dtype="float32"),
-        lambda data: data.update(boards=data["outputs"]["value"]),
+        lambda data: data.pop("inputs"),
+        lambda data: data["inputs"]["board"].update(zlib="not base64!"),
+        lambda data: data["inputs"]["board"].update(zlib="AAAA"),
+        lambda data: data["inputs"]["board"].update(shape=[5, 5]),
+        lambda data: data["inputs"]["board"].update(dtype="float32"),
+        lambda data: data["inputs"].update(board=data["outputs"]["value"]),
         lambda data: data.update(outputs=None),
     ],
 )
 def test_a_malformed_golden_set(spoil: Callable[[dict[str, dict[str, object]]], object]) -> None:
     array = np.zeros((2, 4), dtype=np.int8)
-    data = encode_golden(Golden(array, {"value": np.zeros(2, dtype=np.float32)}))
+    data = encode_golden(Golden({"board": array}, {"value": np.zeros(2, dtype=np.float32)}))
     spoil(data)
     with pytest.raises(ModelError, match="golden set cannot be read"):
         decode_golden(data)
@@ -278,3 +294,48 @@ def test_differences() -> None:
     assert differences(of(inf, inf, -inf), of(inf, -inf, 0)).tolist() == [0.0, inf, inf]
     with pytest.raises(ValueError, match="shape"):
         differences(of(1), of(1, 2))
+
+
+# Networks that do not play
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network of numbers, through the gate."""
+    from azx.export.gate import export_model
+    from azx.export.inputs import parse_input
+
+    torch.manual_seed(0)
+    made = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3))
+    path = tmp_path_factory.mktemp("other") / "net.onnx"
+    export_model(made, [parse_input("x=float32[batch,4]")], path)
+    return path
+
+
+def test_any_network_verifies_without_torch(other: Path) -> None:
+    checks = verify_model(other, provider="cpu")
+    assert failed(checks) == {}
+    assert {"file", "interface", "verdict", "golden output", "batches output", "parameters"} == {
+        check.name for check in checks
+    }
+
+
+def test_any_network_stops_verifying_when_something_changes(other: Path, tmp_path: Path) -> None:
+    sealed, path = read_sealed(other), tmp_path / "net.onnx"
+    golden = decode_golden(sealed.card.golden)
+    golden.outputs["output"][0, 0] += 1e-3
+    graph = onnx_graph(sealed.data)
+    path.write_bytes(seal(graph, replace(sealed.card, golden=encode_golden(golden))))
+    assert list(failed(verify_model(path, provider="cpu"))) == ["golden output"]
+    renamed = {**sealed.card.interface, "inputs": [{"name": "y", "axes": ["batch", 4]}]}
+    path.write_bytes(seal(graph, replace(sealed.card, interface=renamed, verified=False)))
+    assert {"interface", "verdict"} <= set(failed(verify_model(path, provider="cpu")))
+
+
+def onnx_graph(sealed: bytes) -> bytes:
+    """The graph alone, as it was before it was sealed."""
+    import onnx
+
+    model = onnx.load_from_string(sealed)
+    del model.metadata_props[:]
+    return model.SerializeToString()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from azx.export.audit import Audit, audit
+from azx.export import Audit, audit
 from azx.export.positions import game_positions
 from azx.runtime.contract import MASKED_LOGIT
 from azx.runtime.errors import CheckFailed

@@ -13,8 +13,8 @@ from azx.runtime.compiled import compiled
 from azx.runtime.errors import UsageError
 from azx.runtime.evaluator import Evaluation, Evaluator
 from azx.runtime.records import Games
-from azx.runtime.rules import add_board_gains, all_gains, placement_gains, tiles_left
-from azx.runtime.search import Search
+from azx.runtime.rules import add_board_gains, all_gains, tiles_left
+from azx.runtime.search import Budget, Search
 from azx.runtime.seeds import draw_orders, mix, uniform
 
 
@@ -111,8 +111,7 @@ def play_round(
 
     With `simulations` 0 a single forward a turn judges: cells by gain + q, and the afterstate by
     the exact mean over the next tiles of the best gain + q. Otherwise a tree is searched for every
-    placement; the afterstate that it leads to is worth what the tree found, and the share of the
-    visits is the improved policy.
+    placement, which says what the afterstate before the draw is worth, and a better policy.
     """
     variant = evaluator.variant
     games, size = len(keys), variant.cells
@@ -124,29 +123,24 @@ def play_round(
     luck = np.empty((games, size), dtype=np.float32)
     explored = np.zeros((games, size), dtype=np.bool_)
     policy = np.zeros((games, size, size), dtype=np.float32) if simulations else None
-    search = Search(evaluator, games, simulations) if simulations else None
+    search = Search(evaluator, games, Budget(simulations)) if simulations else None
     worth = np.empty((games, size), dtype=np.float32)
     value, spread = np.empty(games, dtype=np.float32), np.empty(games, dtype=np.float32)
     cell, random = np.empty(games, dtype=np.int8), np.empty(games, dtype=np.bool_)
-    searched = np.zeros(games, dtype=np.bool_)  # the tree already said what this board is worth
+    noise = exploration.noise
     for k in range(size):
         tiles = np.ascontiguousarray(orders[:, k])
-        _expect(
-            variant.tables, boards, tiles, _q_of(evaluator.evaluate(boards)), value, spread, worth
-        )
-        values[:, k] = np.where(searched, values[:, k], value)
-        noise = exploration.noise
         if search is not None and policy is not None:
             found = search.run(boards, tiles, keys)
-            policy[:, k] = found.visits / found.visits.sum(axis=1, keepdims=True)
+            value, spread, policy[:, k] = found.outlook, found.luck, found.policy
             worth[:], noise = 0.0, 0.0
             worth[rows, found.cells] = 1.0
+        else:
+            q = _q_of(evaluator.evaluate(boards))
+            _expect(variant.tables, boards, tiles, q, value, spread, worth)
         _choose(boards, keys, worth, exploration.share, noise, cell, random)
-        if search is not None:
-            gain = placement_gains(variant, boards, tiles, cell)
-            values[:, k + 1] = found.values[rows, cell] - gain
-            searched = found.visits[rows, cell] > 0
-        luck[:, k], cells[:, k], explored[:, k] = spread, cell, random
+        values[:, k], luck[:, k] = value, spread
+        cells[:, k], explored[:, k] = cell, random
         boards[rows, cell] = tiles
         if progress is not None:
             progress(k + 1, size)

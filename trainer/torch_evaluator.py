@@ -16,6 +16,8 @@ LARGEST_BATCH = 1024
 class TorchEvaluator:
     """Judges boards by a network, as it is at the time of the call."""
 
+    lanes = 1
+
     def __init__(self, network: PolicyValueNetwork, precision: torch.dtype = torch.float32) -> None:
         self.network, self.variant, self.precision = network, network.variant, precision
 

@@ -1,5 +1,5 @@
-"""Tree search for a one-player game with a known chance: flat trees, compiled moves."""
+"""Tree search over the draws."""
 
-from azx.runtime.search.mcts import EXPLORATION, Found, Search
+from azx.runtime.search.mcts import ROOTS, Budget, Found, Search
 
-__all__ = ["EXPLORATION", "Found", "Search"]
+__all__ = ["ROOTS", "Budget", "Found", "Search"]

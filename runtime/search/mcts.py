@@ -3,19 +3,79 @@
 from __future__ import annotations
 
 import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from azx.runtime.errors import UsageError
-from azx.runtime.evaluator import Evaluation, Evaluator
-from azx.runtime.search import kernels
+from azx.runtime.evaluator import Evaluator
+from azx.runtime.search.keep import set_roots
+from azx.runtime.search.leaves import distinct
+from azx.runtime.search.root import root_results
 from azx.runtime.search.tree import bytes_per_node, new_trees
+from azx.runtime.search.walk import Leaves, Settings, gather, grow
 from azx.runtime.variant import Variant
 
-#: Weight of the policy against the values in PUCT; 1.0 beat 0.3 and 0.1 (docs/log.md).
-EXPLORATION = 1.0
+#: Share of a budget that may wait for the network at once, and the most of it. What is under way
+#: cannot tell the next simulation where to go: at a sixteenth no loss was seen (docs/log.md).
+UNDER_WAY_SHARE, MOST_UNDER_WAY = 1 / 16, 32
+
+#: Simulations that there is room for where time alone limits a search.
+ROOM = 100_000
+
+
+#: Leaves that are judged together, so many that the network is at its fastest and so few that its
+#: answers stay in the cache.
+LEAVES = 1024
+
+#: Ways to search the root, what scored best first (docs/log.md).
+ROOTS = ("puct", "gumbel")
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How much a move may cost, and how it is spent. The defaults are what scored best."""
+
+    simulations: int = ROOM
+    seconds: float | None = None  # stop then, whatever is left of the simulations
+    root: str = ROOTS[0]  # or the other: see `azx.runtime.search.root`
+    exploration: float = 1.0  # weight of the policy against the values in PUCT
+    considered: int = 16  # candidates at the root, with "gumbel"
+    noise: float = 0.0  # Gumbel noise on the root's logits, with "gumbel"; 0 plays its best
+    exact_cells: int = 3  # afterstates with at most so many empty cells are worked out exactly
+
+    def __post_init__(self) -> None:
+        if self.simulations < 1:
+            raise UsageError(f"a search needs at least 1 simulation, found {self.simulations}")
+        if self.seconds is not None and not self.seconds > 0:
+            raise UsageError(f"a search needs more than 0 seconds, found {self.seconds}")
+        if self.root not in ROOTS:
+            raise UsageError(f"the root is one of {', '.join(ROOTS)}, found {self.root!r}")
+
+    def __str__(self) -> str:
+        """As in `mcts:100` or `mcts:0.5s`."""
+        amount = f"{self.simulations}" if self.seconds is None else f"{self.seconds:g}s"
+        return amount if self.root == ROOTS[0] else f"{amount}:{self.root}"
+
+    @property
+    def described(self) -> str:
+        """For people: what a move may cost."""
+        amount = (
+            f"{self.simulations} simulations a move"
+            if self.seconds is None
+            else f"{self.seconds:g} s a move"
+        )
+        return amount if self.root == ROOTS[0] else f"{amount}, {self.root} at the root"
+
+    @property
+    def under_way(self) -> int:
+        """Simulations of one tree that wait for the network together."""
+        return max(1, min(MOST_UNDER_WAY, int(self.simulations * UNDER_WAY_SHARE)))
 
 
 class Found(NamedTuple):
@@ -24,6 +84,9 @@ class Found(NamedTuple):
     cells: NDArray[np.int8]  # [G] where to lay the tile
     visits: NDArray[np.int32]  # [G, C] simulations through each cell
     values: NDArray[np.float32]  # [G, C] gain + points to come; 0 on filled cells
+    policy: NDArray[np.float32]  # [G, C] the improved policy; sums to 1
+    outlook: NDArray[np.float32]  # [G] points to come, before the tile was known
+    luck: NDArray[np.float32]  # [G] variance of that over the tiles, points²
 
 
 def _check_memory(variant: Variant, games: int, simulations: int) -> None:
@@ -42,28 +105,34 @@ class Search:
     """Trees for up to G games; a game's tree is kept from move to move.
 
     Reads the board, the tile and the game's key, so it cannot know what will be drawn. The result
-    for a game depends on nothing else: not on the other games, nor on how many there are.
+    for a game depends on nothing else, unless time is what limits it: not on the other games, nor
+    on how many there are, nor on threads.
     """
 
-    def __init__(
-        self,
-        evaluator: Evaluator,
-        games: int,
-        simulations: int,
-        exploration: float = EXPLORATION,
-    ) -> None:
-        """`simulations` is what each root has seen at the end, those kept from before included."""
-        if simulations < 1:
-            raise UsageError(f"a search needs at least 1 simulation, found {simulations}")
-        self.evaluator, self.simulations, self.exploration = evaluator, simulations, exploration
+    def __init__(self, evaluator: Evaluator, games: int, budget: Budget) -> None:
+        """Make room; `UsageError` where there is not enough memory."""
+        self.evaluator, self.budget = evaluator, budget
         variant = evaluator.variant
-        _check_memory(variant, games, simulations)
+        _check_memory(variant, games, budget.simulations)
         self.tables = variant.tables
+        self.settings = Settings(
+            budget.simulations,
+            budget.under_way,
+            budget.exploration,
+            budget.exact_cells,
+            budget.root == "gumbel",
+            budget.considered,
+            budget.noise,
+            evaluator.evaluate(variant.empty_boards(0)).q is not None,
+        )
         # Each simulation makes at most one chance node and one decision; the root is one more.
-        self.trees, self.path = new_trees(variant, games, simulations + 1)
-        self._leaf_games = np.zeros(games, dtype=np.int32)
-        self._leaf_nodes = np.zeros(games, dtype=np.int32)
-        self._leaf_boards = np.zeros((games, variant.cells), dtype=np.int8)
+        # Where everything is exact all cells are tried, whatever the budget.
+        nodes = max(budget.simulations, budget.exact_cells + 1) + 1
+        self.trees = new_trees(variant, games, nodes)
+        size = min(max(1, LEAVES // budget.under_way), -(-games // evaluator.lanes))
+        self._blocks = [
+            _Block(self, first, min(first + size, games)) for first in range(0, games, size or 1)
+        ]
 
     def run(
         self, boards: NDArray[np.int8], tiles: NDArray[np.int8], keys: NDArray[np.uint64]
@@ -74,35 +143,83 @@ class Search:
         follows from it.
         """
         games = len(boards)
-        unknown = self._leaf_games[
-            : kernels.set_roots(self.trees, boards, tiles, keys, self._leaf_games)
-        ]
-        answer, has_q = self._ask(boards[unknown])
-        kernels.expand_roots(self.tables, self.trees, unknown, *answer, has_q)
-        kernels.open_roots(self.tables, self.trees, games, has_q)
-        while True:
-            leaves = kernels.select_leaves(
-                self.tables, self.trees, self.path, games, self.simulations, self.exploration,
-                has_q, self._leaf_games, self._leaf_nodes, self._leaf_boards,
-            )  # fmt: skip
-            if leaves == 0:
-                break
-            answer, has_q = self._ask(self._leaf_boards[:leaves])
-            kernels.grow(
-                self.tables, self.trees, self.path, self._leaf_games[:leaves],
-                self._leaf_nodes[:leaves], *answer, has_q,
-            )  # fmt: skip
+        set_roots(self.trees, boards, tiles, keys)
+        deadline = None
+        if self.budget.seconds is not None:
+            deadline = time.monotonic() + self.budget.seconds
+        blocks = [block for block in self._blocks if block.first < games]
+        if len(blocks) > 1 and self.evaluator.lanes > 1:
+            _drive_together(blocks, self.evaluator.lanes, games, deadline)
+        else:
+            for block in blocks:
+                block.drive(games, deadline, threading.Event())
         found = Found(
             np.zeros(games, dtype=np.int8),
             np.zeros(boards.shape, dtype=np.int32),
             np.zeros(boards.shape, dtype=np.float32),
+            np.zeros(boards.shape, dtype=np.float32),
+            np.zeros(games, dtype=np.float32),
+            np.zeros(games, dtype=np.float32),
         )
-        kernels.root_results(self.trees, *found)
+        root_results(self.trees, self.settings, *found)
         return found
 
-    def _ask(self, boards: NDArray[np.int8]) -> tuple[Evaluation, bool]:
-        """The evaluation, with the logits standing in where there is no q, and whether there is."""
-        answer = self.evaluator.evaluate(boards)
-        if answer.q is not None:
-            return answer, True
-        return answer._replace(q=answer.policy_logits), False
+
+class _Block:
+    """The trees `first` to `last`, whose leaves are judged together."""
+
+    def __init__(self, search: Search, first: int, last: int) -> None:
+        self.search, self.first, self.last = search, first, last
+        variant = search.evaluator.variant
+        most = (last - first) * search.settings.under_way
+        self.leaves = Leaves(
+            np.empty(most, dtype=np.int32),
+            np.empty(most, dtype=np.int32),
+            np.empty((most, variant.cells), dtype=np.int8),
+        )
+        self.slots = np.empty(4 << most.bit_length(), dtype=np.int32)
+        self.which = np.empty(most, dtype=np.int32)
+        self.scratch = np.empty((variant.tiles, variant.cells), dtype=np.float32)
+
+    def drive(self, games: int, deadline: float | None, stop: threading.Event) -> None:
+        """Search until the budget is spent, or `time.monotonic` is past `deadline`."""
+        search, leaves = self.search, self.leaves
+        steps = 0
+        while not stop.is_set():
+            count = gather(
+                search.tables,
+                search.trees,
+                search.settings,
+                self.first,
+                min(self.last, games),
+                leaves,
+            )
+            if count == 0:
+                return
+            rows = distinct(leaves.board, count, self.slots, self.which)
+            answer = search.evaluator.evaluate(leaves.board[:rows])
+            q = answer.q if answer.q is not None else answer.policy_logits
+            grow(
+                search.tables, search.trees, search.settings, leaves, self.which[:count],
+                answer.policy_logits, answer.value, q, self.scratch,
+            )  # fmt: skip
+            steps += 1
+            # The first step may be the root's own, and a choice needs one more.
+            if deadline is not None and steps > 1 and time.monotonic() >= deadline:
+                return
+
+
+def _drive_together(blocks: list[_Block], lanes: int, games: int, deadline: float | None) -> None:
+    """Block after block in each of `lanes` threads; none goes on where one fails.
+
+    Compiled code and onnxruntime let go of the GIL: while one lane's leaves are with the network,
+    the other lanes' trees are at work.
+    """
+    stop = threading.Event()
+    with ThreadPoolExecutor(lanes) as threads:
+        running = [threads.submit(block.drive, games, deadline, stop) for block in blocks]
+        try:
+            for block in running:
+                block.result()
+        finally:
+            stop.set()  # also where the user interrupts

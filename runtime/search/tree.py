@@ -1,6 +1,6 @@
 """Search trees as flat arrays: G trees side by side, nodes numbered in the order of creation.
 
-    chance node     an afterstate: the board after a placement, before a draw. Evaluated once.
+    chance node     an afterstate: the board after a placement, before a draw. Judged once.
     decision node   a chance node and a tile: what to do with it. Made when the tile first comes.
     edge            a decision node's empty cell, in rising order; leads to a chance node.
 
@@ -21,88 +21,98 @@ NONE = -1
 #: The chance node and the decision node that a search starts from.
 ROOT = 0
 
+#: What a chance node waits for: to be put on the list of leaves; for the network's judgement;
+#: for its tiles to be drawn; or for nothing, as its value is exact.
+FRESH, WAITING, OPEN, CLOSED = range(4)
+
+TREE = np.dtype(
+    [
+        ("key", np.uint64),  # of the game
+        ("tile", np.int32),  # drawn at the root
+        ("chances", np.int32),  # how many chance nodes there are
+        ("decisions", np.int32),  # how many decision nodes
+        ("low", np.float32),  # least and largest advantage seen: edge value minus decision value
+        ("high", np.float32),
+        ("candidates", np.int32),  # sequential halving: the root's edges still in, as bits
+        ("halvings", np.int32),  # how often they were halved
+    ],
+    align=True,
+)
+CHANCE = np.dtype(
+    [
+        ("value", np.float32),  # points to come
+        ("unused", np.int32),  # the tiles that may come, as bits
+        ("decision", np.int32),  # above it, or NONE at the root
+        ("edge", np.int8),  # of that decision
+        ("state", np.int8),  # FRESH, WAITING, OPEN or CLOSED
+        ("empty", np.int8),  # cells left
+        ("left", np.int8),  # how many tiles may come
+        ("next_draw", np.int8),  # of the tiles left, the number of the one to be drawn next
+        ("draw_stride", np.int8),  # from there to the one after
+    ],
+    align=True,
+)
+TILE = np.dtype([("value", np.float32), ("decision", np.int32)], align=True)
+DECISION = np.dtype(
+    [
+        ("value", np.float32),  # points to come, the tile known
+        ("visits", np.int32),  # simulations that went through, those under way included
+        ("chance", np.int32),  # above it
+        ("edges", np.int16),  # how many
+        ("tile", np.int16),  # drawn
+    ],
+    align=True,
+)
+EDGE = np.dtype(
+    [
+        ("value", np.float32),  # gain of the placement + points to come after it
+        ("prior", np.float32),  # the network's policy
+        ("visits", np.int32),  # as the decision's
+        ("child", np.int32),  # chance node or NONE
+        ("gain", np.int16),
+        ("cell", np.int8),
+        ("known", np.int8),  # whether it has a value of its own
+    ],
+    align=True,
+)
+
+#: Judgements are kept in 16 bits, in this many parts of a point and of a nat. An advantage is at
+#: most 0 and 0 for the best cell, so what is rounded (downwards) is the others' distance from it.
+PARTS = 256
+
 
 class Trees(NamedTuple):
     """G trees of up to N chance nodes and N decision nodes each."""
 
-    # Per tree [G].
-    chances: NDArray[np.int32]  # how many chance nodes there are
-    decisions: NDArray[np.int32]  # how many decision nodes
-    keys: NDArray[np.uint64]  # of the games
-    tile: NDArray[np.int32]  # drawn at the root
-    low: NDArray[np.float32]  # least and largest advantage seen: edge value minus decision value
-    high: NDArray[np.float32]
-
-    # Per chance node [G, N, ...].
-    board: NDArray[np.int8]  # [..., C]
-    next_draw: NDArray[np.int8]  # of the tiles left, the number of the one to be drawn next
-    draw_stride: NDArray[np.int8]  # from there to the one after
-    chance_value: NDArray[np.float32]  # points to come
-    tile_value: NDArray[np.float32]  # [..., T] the same once this tile is drawn
-    tile_decision: NDArray[np.int32]  # [..., T] decision node or NONE
-    logits: NDArray[np.float32]  # [..., T, C] the network's, taken up when a tile first comes
-    q: NDArray[np.float32]  # [..., T, C] the network's points to come after each placement
-
-    # Per decision node [G, N, ...].
-    parent: NDArray[np.int32]  # its chance node
-    edges: NDArray[np.int8]  # how many edges
-    visits: NDArray[np.int32]  # simulations that went through
-    decision_value: NDArray[np.float32]  # points to come, the tile known
-    cell: NDArray[np.int8]  # [..., E]
-    prior: NDArray[np.float32]  # [..., E] the network's policy
-    edge_visits: NDArray[np.int32]  # [..., E]
-    edge_value: NDArray[np.float32]  # [..., E] gain of the placement + points to come after it
-    gain: NDArray[np.float32]  # [..., E]
-    child: NDArray[np.int32]  # [..., E] chance node or NONE
+    tree: NDArray[Any]  # TREE [G]
+    chance: NDArray[Any]  # CHANCE [G, N]
+    board: NDArray[np.int8]  # [G, N, C] of a chance node
+    tile: NDArray[Any]  # TILE [G, N, T] of a chance node: its worth once this tile is drawn
+    advantage: NDArray[np.int16]  # [G, N, T, C] gain + q against the best cell, in parts of a point
+    logit: NDArray[np.int16]  # [G, N, T, C] policy logit against the largest, in parts of a nat
+    decision: NDArray[Any]  # DECISION [G, N]
+    edge: NDArray[Any]  # EDGE [G, N, E]
+    slot: NDArray[np.int32]  # [G, H] chance node or NONE: a hash table of the boards judged
 
 
-class Path(NamedTuple):
-    """The way of the simulation in flight in each tree, from the root down (depth at most C)."""
-
-    length: NDArray[np.int32]  # [G]
-    decision: NDArray[np.int32]  # [G, C]
-    edge: NDArray[np.int32]  # [G, C]
-
-
-def new_trees(variant: Variant, games: int, nodes: int) -> tuple[Trees, Path]:
+def new_trees(variant: Variant, games: int, nodes: int) -> Trees:
     """Room for `games` trees of `nodes` chance and decision nodes each."""
     tiles, cells = variant.tiles, variant.cells
-
-    def per_tree(dtype: type, *shape: int) -> NDArray[Any]:
-        return np.zeros((games, *shape), dtype=dtype)
-
-    trees = Trees(
-        chances=per_tree(np.int32),
-        decisions=per_tree(np.int32),
-        keys=per_tree(np.uint64),
-        tile=per_tree(np.int32),
-        low=per_tree(np.float32),
-        high=per_tree(np.float32),
-        board=per_tree(np.int8, nodes, cells),
-        next_draw=per_tree(np.int8, nodes),
-        draw_stride=per_tree(np.int8, nodes),
-        chance_value=per_tree(np.float32, nodes),
-        tile_value=per_tree(np.float32, nodes, tiles),
-        tile_decision=per_tree(np.int32, nodes, tiles),
-        logits=per_tree(np.float32, nodes, tiles, cells),
-        q=per_tree(np.float32, nodes, tiles, cells),
-        parent=per_tree(np.int32, nodes),
-        edges=per_tree(np.int8, nodes),
-        visits=per_tree(np.int32, nodes),
-        decision_value=per_tree(np.float32, nodes),
-        cell=per_tree(np.int8, nodes, cells),
-        prior=per_tree(np.float32, nodes, cells),
-        edge_visits=per_tree(np.int32, nodes, cells),
-        edge_value=per_tree(np.float32, nodes, cells),
-        gain=per_tree(np.float32, nodes, cells),
-        child=per_tree(np.int32, nodes, cells),
+    return Trees(
+        tree=np.zeros(games, TREE),
+        chance=np.zeros((games, nodes), CHANCE),
+        board=np.zeros((games, nodes, cells), np.int8),
+        tile=np.zeros((games, nodes, tiles), TILE),
+        advantage=np.zeros((games, nodes, tiles, cells), np.int16),
+        logit=np.zeros((games, nodes, tiles, cells), np.int16),
+        decision=np.zeros((games, nodes), DECISION),
+        edge=np.zeros((games, nodes, cells), EDGE),
+        # A power of two, at most half full.
+        slot=np.full((games, 2 << (nodes - 1).bit_length()), NONE, np.int32),
     )
-    path = Path(per_tree(np.int32), per_tree(np.int32, cells), per_tree(np.int32, cells))
-    return trees, path
 
 
 def bytes_per_node(variant: Variant) -> int:
     """Memory of one simulation: a chance node and a decision node with all its edges."""
-    one, _ = new_trees(variant, 1, 1)
-    per_tree = one[: Trees._fields.index("board")]
-    return sum(array.nbytes for array in one) - sum(array.nbytes for array in per_tree)
+    one = new_trees(variant, 1, 1)
+    return sum(array.nbytes for array in one) - one.tree.nbytes

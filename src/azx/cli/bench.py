@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
+import numpy as np
 import typer
 from rich.console import Console
 from rich.table import Table
@@ -15,26 +16,22 @@ from azx.cli.boundary import guarded
 from azx.cli.options import (
     ModelOption,
     ProviderOption,
+    RootOption,
     ThreadsOption,
     UnverifiedOption,
     VariantOption,
 )
 from azx.cli.terminal import busy, check_writable, counted, say, stdout, table
-from azx.runtime.bench import (
-    GOOD_SHARE,
-    BatchTiming,
-    SearchTiming,
-    machine,
-    recommended_batch,
-    time_batch,
-    time_search,
-)
+from azx.runtime.bench.engine import SearchTiming, SelfPlayTiming, time_search, time_selfplay
+from azx.runtime.bench.inference import GOOD_SHARE, BatchTiming, recommended_batch, time_batch
+from azx.runtime.bench.machine import machine
 from azx.runtime.errors import UsageError
 from azx.runtime.evaluator import UniformEvaluator
 from azx.runtime.files import write_json
 from azx.runtime.models import shipped_model
 from azx.runtime.onnx_evaluator import OnnxEvaluator, open_model
 from azx.runtime.play import BATCH
+from azx.runtime.search import ROOTS, Budget
 from azx.runtime.variant import STANDARD, variant_named
 
 BATCHES = "1,2,4,8,16,32,64,128,256,512"
@@ -84,7 +81,7 @@ def bench(
 ) -> None:
     """Measure how fast a network is on this machine.
 
-    Without a command, both the network alone and the search are measured.
+    Without a command, the network alone and the search are measured.
 
     \b
     Examples:
@@ -92,6 +89,7 @@ def bench(
       azx bench --model net.onnx --batches 1,64,1024 --threads 4 --json bench.json
       azx bench inference --seconds 3
       azx bench search --simulations 400
+      azx bench selfplay
     """
     if context.invoked_subcommand is not None:
         _refuse_misplaced(context)
@@ -99,7 +97,7 @@ def bench(
     sizes = _sizes(batches)
     with _Bench(model, variant, provider, threads, allow_unverified, json) as run:
         run.inference(sizes, seconds)
-        run.search(games, simulations, seconds)
+        run.search(games, Budget(simulations), seconds)
 
 
 @guarded
@@ -131,6 +129,7 @@ def search(
     model: ModelOption = None,
     variant: VariantOption = None,
     simulations: SimulationsOption = 100,
+    root: RootOption = ROOTS[0],
     games: GamesOption = BATCH,
     seconds: SecondsOption = 1.0,
     provider: ProviderOption = "auto",
@@ -138,21 +137,45 @@ def search(
     allow_unverified: UnverifiedOption = False,
     json: JsonOption = None,
 ) -> None:
-    """Measure the search with the network.
-
-    Beside it: the search without a network, and the network without the search.
+    """Measure the search, with the network and without one.
 
     \b
     Example:
       azx bench search --model net.onnx --simulations 400
     """
-    with _Bench(model, variant, provider, threads, allow_unverified, json) as run:
-        run.search(games, simulations, seconds)
+    with _Bench(model, variant, provider, threads, allow_unverified, json, True) as run:
+        run.search(games, Budget(simulations, root=root), seconds)
+
+
+@guarded
+def selfplay(
+    model: ModelOption = None,
+    variant: VariantOption = None,
+    simulations: SimulationsOption = 100,
+    root: RootOption = ROOTS[0],
+    games: GamesOption = BATCH,
+    seconds: SecondsOption = 5.0,
+    provider: ProviderOption = "auto",
+    threads: ThreadsOption = None,
+    allow_unverified: UnverifiedOption = False,
+    json: JsonOption = None,
+) -> None:
+    """Measure whole games, and how near they come to the network alone.
+
+    Rounds of games alternate with rounds of bare session.run, same batch and threads.
+
+    \b
+    Example:
+      azx bench selfplay --simulations 50 --games 512
+    """
+    with _Bench(model, variant, provider, threads, allow_unverified, json, True) as run:
+        run.selfplay(games, Budget(simulations, root=root), seconds)
 
 
 bench_app.callback()(bench)
 bench_app.command("inference")(inference)
 bench_app.command("search")(search)
+bench_app.command("selfplay")(selfplay)
 
 
 def _refuse_misplaced(context: typer.Context) -> None:
@@ -187,13 +210,16 @@ class _Bench:
         threads: int | None,
         allow_unverified: bool,
         json: Path | None,
+        many_games: bool = False,
     ) -> None:
         check_writable(json)
         known = variant_named(variant) if variant is not None else None
         path = model or shipped_model((known or STANDARD).name)
         start = time.perf_counter()
         with busy(f"loading {path}"):
-            self.evaluator = open_model(path, known, provider, threads, allow_unverified)
+            self.evaluator = open_model(
+                path, known, provider, threads, allow_unverified, many_games
+            )
         self.load_seconds = time.perf_counter() - start
         self.console = stdout()
         self.json = json
@@ -227,20 +253,22 @@ class _Bench:
         self.figures["recommended_batch"] = best
         _print_inference(self.console, timings, best)
 
-    def search(self, games: int, simulations: int, seconds: float) -> None:
-        """Measure and print the search, beside the network alone at the same batch."""
-        with busy(f"the network alone, batch {games}") as tell:
-            ceiling = time_batch(self.evaluator, games, seconds)
-            tell("the search with the network")
-            network = time_search("network", self.evaluator, games, simulations, seconds)
+    def search(self, games: int, budget: Budget, seconds: float) -> None:
+        """Measure and print the search, with the network and without one."""
+        with busy("the search with the network") as tell:
+            network = time_search("network", self.evaluator, games, budget, seconds)
             tell("the search without a network")
             nothing = UniformEvaluator(self.evaluator.variant)
-            uniform = time_search("uniform", nothing, games, simulations, seconds)
-        self.figures["search"] = {
-            "ceiling": ceiling.to_json(),
-            "runs": [network.to_json(), uniform.to_json()],
-        }
-        _print_search(self.console, ceiling, network, uniform)
+            uniform = time_search("uniform", nothing, games, budget, seconds)
+        self.figures["search"] = [network.to_json(), uniform.to_json()]
+        _print_search(self.console, network, uniform, self.evaluator.threads)
+
+    def selfplay(self, games: int, budget: Budget, seconds: float) -> None:
+        """Measure and print whole games, beside the network alone."""
+        with busy(f"whole games, {games} in step"):
+            timing = time_selfplay(self.evaluator, games, budget, seconds)
+        self.figures["selfplay"] = timing.to_json()
+        _print_selfplay(self.console, timing)
 
 
 def _card(evaluator: OnnxEvaluator, load_seconds: float, machine: dict[str, Any]) -> list[str]:
@@ -282,24 +310,50 @@ def _print_inference(console: Console, timings: Sequence[BatchTiming], best: int
 
 
 def _print_search(
-    console: Console, ceiling: BatchTiming, network: SearchTiming, uniform: SearchTiming
+    console: Console, network: SearchTiming, uniform: SearchTiming, threads: int
 ) -> None:
-    rows = table(
-        "evaluator", "simulations/s", "boards/s asked", right=("simulations/s", "boards/s asked")
-    )
-    for timing in (network, uniform):
+    columns = ("evaluator", "threads", "simulations/s", "boards/s asked")
+    rows = table(*columns, right=columns[1:])
+    for timing, cores in ((network, threads), (uniform, 1)):
         rows.add_row(
             timing.evaluator,
+            str(cores),
             f"{timing.simulations_per_second:,.0f}",
             f"{timing.boards_per_second:,.0f}",
         )
-    rows.add_row("network alone", "", f"{ceiling.boards_per_second:,.0f}")
     say(console, f"the search, {network.simulations} simulations in each of {network.games} games")
     console.print(rows)
-    share = network.boards_per_second / ceiling.boards_per_second
+    memory = network.bytes_per_node * network.games * (network.simulations + 1) / 2**20
+    in_network = 1 - network.simulations_per_second / (threads * uniform.simulations_per_second)
     say(
         console,
         "",
-        f"the search reaches {share:.0%} of the network alone at batch {ceiling.batch}",
+        f"ceiling: trees and rules alone allow {uniform.simulations_per_second:,.0f} simulations/s "
+        "a core;",
+        f"         the network is {in_network:.1%} of the work",
+        f"memory:  {network.bytes_per_node:,} bytes a simulation and game, {memory:,.0f} MiB here",
+        "",
+    )
+
+
+def _print_selfplay(console: Console, timing: SelfPlayTiming) -> None:
+    columns = ("", "boards/s", "games/s", "batch", "threads")
+    rows = table(*columns, right=columns[1:])
+    shape = (str(timing.batch), str(timing.lanes))
+    rows.add_row(
+        "self-play", f"{timing.boards_per_second:,.0f}", f"{timing.games_per_second:.2f}", *shape
+    )
+    rows.add_row("session.run alone", f"{np.median(timing.ceiling):,.0f}", "", *shape)
+    shares = timing.shares
+    say(
+        console, f"self-play, {timing.simulations} simulations a move, {timing.games} games in step"
+    )
+    console.print(rows)
+    say(
+        console,
+        "",
+        f"self-play reaches {np.median(shares):.0%} of the network alone "
+        f"({shares.min():.0%} to {shares.max():.0%} in {len(shares)} rounds)",
+        f"{timing.network_share:.0%} of its time is the network's",
         "",
     )

@@ -2,87 +2,122 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
-from rich.table import Table
-from rich.text import Text
+import typer
 
 from azx.cli.boundary import need_training_packages
-from azx.cli.networks import TargetArgument, find_network
-from azx.cli.terminal import busy, counted, say, stdout, table
-from azx.runtime.errors import CheckFailed
+from azx.cli.networks import InputOption, InputsOption, Network, TargetArgument, find_network
+from azx.cli.terminal import busy, check_writable, counted, say, section_table, stdout
+from azx.runtime.errors import CheckFailed, UsageError
+from azx.runtime.files import write_json, write_text
 
 if TYPE_CHECKING:
-    from azx.export.audit import Finding
-    from azx.export.statistics import ParameterFacts
+    from azx.export.inputs import Batch
 
-STYLES = {"fail": "bold red", "warn": "yellow", "note": "none"}
+#: Boards of this project's own networks that a copy is trained on.
+BOARDS = 64
 
 
-def doctor(target: TargetArgument) -> None:
+def doctor(
+    target: TargetArgument,
+    input_: InputOption = None,
+    inputs: InputsOption = None,
+    loss: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PACKAGE.MODULE:FUNCTION",
+            show_default="a random projection of the outputs",
+            help="Makes a scalar of what forward returns.",
+        ),
+    ] = None,
+    meant: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATH=REASON",
+            show_default=False,
+            help="A finding at this path is no fault, and why; repeatable.",
+        ),
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit code 1 for warnings too.")] = False,
+    json: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.JSON", show_default=False, help="Write all that was found."),
+    ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.HTML", show_default=False, help="Write the tables as a page."),
+    ] = None,
+) -> None:
     """Find out whether a network is alive.
 
-    Shows the statistics of every parameter, and whether training reaches it.
-    Exit code 1 where something in it is dead or broken.
+    Shows the figures of every parameter and layer, and trains copies for a few steps: what stays
+    dead fails. Nothing of the network is changed. Exit code 1 where something failed.
 
     \b
     Examples:
       azx doctor runs/mine
-      azx doctor package.module:factory
+      azx doctor package.module:factory --input "x=float32[batch,16,5,5]"
+      azx doctor mine:encoder --input "ids=int64[batch,12]<1000" --html page.html
+      azx doctor mine:net --inputs rows.npz --loss mine:loss --strict
+      azx doctor mine:net --inputs rows.npz --meant "gate.weight=opens later"
     """
     need_training_packages()
+    declared = _declared(meant or [])
+    check_writable(json)
+    check_writable(html)
     with busy("loading torch") as tell:
-        import torch
+        from azx.export import audit
+        from azx.export.report import as_html, audit_sections
+        from azx.export.target import resolve_loss
 
-        from azx.export.audit import audit
-        from azx.export.gate import AUDIT_BOARDS
-        from azx.export.positions import parity_positions
+        network = find_network(target, input_, inputs)
+        objective = resolve_loss(loss) if loss else None
+        tell("training copies for a few steps")
+        found = audit(network.module, _batch(network), objective, meant=declared)
 
-        network = find_network(target)
-        tell("training a copy for a few steps")
-        boards = parity_positions(network.variant).boards
-        spread = np.linspace(0, len(boards) - 1, AUDIT_BOARDS).astype(int)
-        found = audit(network.module, (torch.from_numpy(boards[spread]),))
-
+    problems = found.problems(strict)
+    verdict = (
+        f"{target} is not healthy: {counted(len(problems), 'problem')} in the table above"
+        if problems
+        else f"{target} is alive: {counted(len(found.parameters), 'parameter')}, no failures"
+    )
+    sections = audit_sections(found)
+    if json is not None:
+        write_json(json, {"target": target, **found.to_json()})
+    if html is not None:
+        write_text(html, as_html(f"azx doctor {target}", verdict, sections))
     console = stdout()
-    console.print(_parameter_table(found.parameters))
-    say(console, "")
-    if found.findings:
-        console.print(_finding_table(found.findings))
+    for section in reversed(sections):  # the findings last, where one looks
+        console.print(section_table(section))
         say(console, "")
-    failures = sum(finding.severity == "fail" for finding in found.findings)
-    if failures:
-        raise CheckFailed(f"{target} is not healthy: failures in the table above: {failures}")
-    say(console, f"{target} is alive: {counted(len(found.parameters), 'parameter')}, no failures")
+    if problems:
+        raise CheckFailed(verdict)
+    say(console, verdict)
 
 
-def _parameter_table(parameters: Sequence[ParameterFacts]) -> Table:
-    """A row for each parameter; `wakes` is the first step of training that moves it."""
-    rows = table("parameter", "of", "shape", "mean", "std", "wakes", right=("mean", "std", "wakes"))
-    for facts in parameters:
-        rows.add_row(
-            Text(facts.path),
-            facts.owner,
-            "x".join(map(str, facts.shape)),
-            _short(facts.mean),
-            _short(facts.std),
-            "never" if facts.wakes is None else str(facts.wakes),
-        )
-    return rows
+def _declared(meant: list[str]) -> dict[str, str]:
+    pairs = [text.partition("=") for text in meant]
+    for text, (path, _, reason) in zip(meant, pairs, strict=True):
+        if not path or not reason:
+            raise UsageError(f"--meant is PATH=REASON, found {text!r}")
+    return {path: reason for path, _, reason in pairs}
 
 
-def _finding_table(findings: Sequence[Finding]) -> Table:
-    rows = table("", "where", "what, and what to do")
-    for finding in findings:
-        rows.add_row(
-            Text(finding.severity, STYLES[finding.severity]),
-            Text(finding.path),
-            Text("; ".join(filter(None, (finding.what, finding.mend)))),
-        )
-    return rows
+def _batch(network: Network) -> Batch:
+    """What to feed it: its own rows, rows drawn for its inputs, or boards of every turn."""
+    import torch
 
+    from azx.export.inputs import affordable_rows, batch_of, drawn
+    from azx.export.positions import parity_positions
 
-def _short(number: float | None) -> str:
-    return "none" if number is None else f"{number:.3g}"
+    if network.variant is not None:
+        boards = parity_positions(network.variant).boards
+        spread = np.linspace(0, len(boards) - 1, BOARDS).astype(int)
+        return batch_of(network.module, torch.from_numpy(boards[spread]))
+    rows = affordable_rows(network.module, network.specs)
+    if network.batch is not None:
+        return network.batch.take(torch.arange(min(network.batch.rows, rows)))
+    return drawn(network.specs, rows)

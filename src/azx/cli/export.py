@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 import azx
 from azx.cli.boundary import need_training_packages
-from azx.cli.networks import TargetArgument, find_network
-from azx.cli.terminal import busy, check_table, check_writable, say, stdout
-from azx.runtime.errors import CheckFailed
+from azx.cli.networks import InputOption, InputsOption, TargetArgument, find_network
+from azx.cli.terminal import busy, check_table, check_writable, say, stderr, stdout
+from azx.runtime.errors import CheckFailed, UsageError
+from azx.runtime.files import write_json, write_text
+
+if TYPE_CHECKING:
+    from azx.export.gate import GateReport
+
+REPORTS = (".json", ".md", ".html")
 
 
 def export(
@@ -20,6 +26,31 @@ def export(
     out: Annotated[
         Path, typer.Option("--out", metavar="NET.ONNX", help="Where to write the model file.")
     ],
+    input_: InputOption = None,
+    inputs: InputsOption = None,
+    opset: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            show_default="20, the fastest on onnxruntime's CPU",
+            help="The version of ONNX's operators, 18 to 23.",
+        ),
+    ] = None,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force",
+            help="Write the file though checks fail, stamped UNVERIFIED.",
+        ),
+    ] = False,
+    report: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            show_default=False,
+            help="Write every check with its figures, as .json, .md or .html; repeatable.",
+        ),
+    ] = None,
 ) -> None:
     """Export a network as a verified ONNX file.
 
@@ -28,35 +59,63 @@ def export(
     \b
     Examples:
       azx export runs/mine --out net.onnx
-      azx export package.module:factory --out net.onnx
+      azx export mine:network --input "x=float32[batch,16,5,5]" --out net.onnx
+      azx export mine:net --inputs rows.npz --out net.onnx --report gate.html
     """
     need_training_packages()
+    reports = report or []
     check_writable(out)
+    for path in reports:
+        if path.suffix not in REPORTS:
+            raise UsageError(f"--report writes {', '.join(REPORTS)}, found {path}")
+        check_writable(path)
     with busy("loading torch") as tell:
+        from azx.export.emit import OPSET
         from azx.export.gate import GateRefused, export_model
 
-        network = find_network(target)
+        network = find_network(target, input_, inputs)
         try:
-            report = export_model(
+            found = export_model(
                 network.module,
-                network.variant,
+                network.variant or network.specs,
                 out,
+                given=network.batch,
                 network=network.shape,
                 training=network.training,
                 made_by={"azx": azx.__version__, "commit": commit()},
+                opset=OPSET if opset is None else opset,
+                force=force,
                 progress=tell,
             )
             refusal = ""
         except GateRefused as error:
-            report = error.report
+            found = error.report
             refusal = str(error).splitlines()[0].rstrip(":")
 
+    verdict = refusal or f"{target} {'passed' if found.passed else 'did NOT pass'} the export gate"
+    for path in reports:
+        _write_report(path, target, verdict, found)
     console = stdout()
-    console.print(check_table(report.checks))
+    console.print(check_table(found.checks))
     say(console, "")
     if refusal:
         raise CheckFailed(refusal)
-    say(console, f"written    {out}, {network.variant.name}, {out.stat().st_size:,} bytes")
+    stamp = "" if found.passed else ", stamped UNVERIFIED"
+    kind = network.variant.name if network.variant else network.shape["type"]
+    say(console, f"written    {out}, {kind}, {out.stat().st_size:,} bytes{stamp}")
+    if not found.passed:
+        say(stderr(), "warning: checks failed; azx play opens this only with --allow-unverified")
+
+
+def _write_report(path: Path, target: str, verdict: str, found: GateReport) -> None:
+    from azx.export.report import as_html, as_markdown, gate_sections
+
+    title = f"azx export {target}"
+    if path.suffix == ".json":
+        write_json(path, {"target": target, "verdict": verdict, **found.to_json()})
+        return
+    render = as_markdown if path.suffix == ".md" else as_html
+    write_text(path, render(title, verdict, gate_sections(found)))
 
 
 def commit() -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,15 @@ from numpy.typing import NDArray
 
 import azx
 from azx.cli.show import Strategy
-from azx.cli.terminal import busy, counted, counting
-from azx.runtime.play import play_games
-from azx.runtime.records import Games
+from azx.cli.starting import get_ready
+from azx.cli.terminal import counted, counting, warn
+from azx.runtime.onnx_evaluator import OnnxEvaluator
+from azx.runtime.play import BATCH, play_parts
+from azx.runtime.players import Player, network_player
+from azx.runtime.records import Games, write_games
+from azx.runtime.search import Budget
 from azx.runtime.stats import estimate
+from azx.runtime.workers import play_in_workers
 
 QUANTILES = {"min": 0.0, "5": 0.05, "25": 0.25, "50": 0.5, "75": 0.75, "95": 0.95, "max": 1.0}
 
@@ -28,28 +35,66 @@ class Played:
     seconds: float
 
 
-def play_many(strategy: Strategy, orders: NDArray[np.int8], keys: NDArray[np.uint64]) -> Played:
-    """Play `orders` int8 [N, C] with a progress bar; Ctrl-C says that nothing was written."""
-    done = 0
+@dataclass(frozen=True)
+class Crew:
+    """Processes that share the games."""
+
+    workers: int
+    load: Callable[[], OnnxEvaluator]  # what each of them opens for itself
+
+
+def play_many(
+    strategy: Strategy,
+    orders: NDArray[np.int8],
+    keys: NDArray[np.uint64],
+    crew: Crew | None,
+    record: Path | None,
+) -> Played:
+    """Play `orders` int8 [N, C] with a progress bar, here or by a crew.
+
+    Ctrl-C writes the games that are finished to `record`, where there is one, and says so.
+    """
+    cells = np.empty_like(orders)
+    finished = np.zeros(len(orders), dtype=np.bool_)
+    get_ready(strategy)
+    start = time.perf_counter()
     try:
-        with busy("getting ready"):
-            strategy.get_ready()
-        player = strategy.player()
         with counting("games", len(orders)) as count:
-
-            def progress(games: int) -> None:
-                nonlocal done
-                done += games
-                count(games)
-
-            start = time.perf_counter()
-            games = play_games(player, orders, keys, progress)
-            seconds = time.perf_counter() - start
+            for part, chosen in _played_parts(strategy, orders, keys, crew, count):
+                cells[part], finished[part] = chosen, True
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            f"{done} of {len(orders)} games were played, and nothing was written"
-        ) from None
-    return Played(games, seconds)
+        whole = Games(strategy.variant, orders[finished], cells[finished])
+        raise KeyboardInterrupt(_left_behind(whole, len(orders), record)) from None
+    return Played(Games(strategy.variant, orders, cells), time.perf_counter() - start)
+
+
+def _played_parts(
+    strategy: Strategy,
+    orders: NDArray[np.int8],
+    keys: NDArray[np.uint64],
+    crew: Crew | None,
+    progress: Callable[[int], None],
+) -> Iterator[tuple[slice, NDArray[np.int8]]]:
+    # Games that are played in step would share the time that each should have alone.
+    timed = strategy.budget is not None and strategy.budget.seconds is not None
+    in_step = 1 if timed else BATCH
+    if crew is None:
+        return play_parts(strategy.player(), orders, keys, progress, in_step)
+    make_player = partial(_load_player, crew.load, strategy.budget, strategy.one_ply)
+    return play_in_workers(make_player, crew.workers, orders, keys, progress, warn, in_step)
+
+
+def _load_player(load: Callable[[], OnnxEvaluator], budget: Budget | None, one_ply: bool) -> Player:
+    """The player of a worker, made in its process."""
+    return network_player(load(), budget, one_ply)
+
+
+def _left_behind(whole: Games, wanted: int, record: Path | None) -> str:
+    """What an interrupted run says, having written what is whole."""
+    if record is None or not len(whole):
+        return f"{len(whole)} of {wanted} games were finished, and nothing was written"
+    write_games(record, whole)
+    return f"{len(whole)} of {wanted} games were finished, and are in {record}"
 
 
 def report_of(strategy: Strategy, played: Played, seed: int, orders: Path | None) -> dict[str, Any]:
@@ -68,13 +113,21 @@ def report_of(strategy: Strategy, played: Played, seed: int, orders: Path | None
         "model": {"path": str(model.model.path), "sha256": model.model.sha256},
         "variant": strategy.variant.name,
         "player": strategy.player().name,
-        "simulations": strategy.simulations,
+        "simulations": _simulations(strategy.budget),
+        "seconds_a_move": None if strategy.budget is None else strategy.budget.seconds,
         "provider": model.provider_used,
         "threads": model.threads,
         "seed": seed,
         "orders": str(orders) if orders is not None else None,
         "azx": azx.__version__,
     }
+
+
+def _simulations(budget: Budget | None) -> int | None:
+    """A move's simulations: none without a search, and no fixed number where time is the limit."""
+    if budget is None:
+        return 0
+    return budget.simulations if budget.seconds is None else None
 
 
 def report_lines(report: dict[str, Any]) -> list[str]:

@@ -12,6 +12,7 @@ from azx.cli.boundary import DebugOption, guarded
 from azx.cli.doctor import doctor
 from azx.cli.export import export
 from azx.cli.play import play
+from azx.cli.review import review
 from azx.cli.solve import solve
 from azx.cli.train import train
 from azx.cli.verify import verify
@@ -53,7 +54,7 @@ def azx_command(
     """
 
 
-for command in (play, verify, solve, train, doctor, export):
+for command in (play, review, verify, solve, train, doctor, export):
     app.command()(guarded(command))
 app.add_typer(bench_app, name="bench")
 

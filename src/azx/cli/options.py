@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from azx.runtime.search import ROOTS
+
 ModelOption = Annotated[
     Path | None,
     typer.Option(
@@ -38,6 +40,14 @@ ThreadsOption = Annotated[
         metavar="N",
         show_default="every core this process may use",
         help="Threads of onnxruntime.",
+    ),
+]
+RootOption = Annotated[
+    str,
+    typer.Option(
+        "--root",
+        metavar="NAME",
+        help="How the search shares its simulations out at the root: " + " or ".join(ROOTS) + ".",
     ),
 ]
 UnverifiedOption = Annotated[

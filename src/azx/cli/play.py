@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -10,22 +11,25 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from azx.cli.games import play_many, report_lines, report_of
+from azx.cli.games import Crew, play_many, report_lines, report_of
 from azx.cli.human import play_against
 from azx.cli.options import (
     ModelOption,
     ProviderOption,
+    RootOption,
     ThreadsOption,
     UnverifiedOption,
     VariantOption,
 )
 from azx.cli.show import Strategy, show_game
+from azx.cli.starting import get_ready
 from azx.cli.terminal import busy, check_writable, say, stdout
 from azx.runtime.errors import UsageError
 from azx.runtime.files import write_json
 from azx.runtime.models import shipped_model
-from azx.runtime.onnx_evaluator import open_model
+from azx.runtime.onnx_evaluator import available_cores, open_model
 from azx.runtime.records import Games, read_orders, write_games
+from azx.runtime.search import ROOTS, Budget
 from azx.runtime.seeds import draw_orders, game_keys
 from azx.runtime.variant import STANDARD, Variant, variant_named
 
@@ -53,6 +57,17 @@ def play(
             help="Simulations of the search for each move; 0 is the policy alone.",
         ),
     ] = None,
+    seconds: Annotated[
+        float | None,
+        typer.Option(
+            min=0.001,
+            max=3600.0,
+            metavar="S",
+            show_default=False,
+            help="Search for S seconds a move instead; games are then played one by one.",
+        ),
+    ] = None,
+    root: RootOption = ROOTS[0],
     one_ply: Annotated[
         bool,
         typer.Option(
@@ -76,6 +91,15 @@ def play(
             help="Play these orders (int8 [games, cells], or a record), or the first --games.",
         ),
     ] = None,
+    workers: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=1024,
+            metavar="N",
+            help="Processes that play, each with its share of the threads. Same games, any N.",
+        ),
+    ] = 1,
     record: Annotated[
         Path | None,
         typer.Option(metavar="FILE.NPZ", show_default=False, help="Write the games."),
@@ -103,27 +127,32 @@ def play(
       azx play --human --seed 7
       azx play --games 10000 --simulations 0 --report scores.json
       azx play --model net.onnx --orders orders.npy --simulations 400
+      azx play --seconds 0.5
+      azx play --games 5000 --workers 8 --record games.npz
     """
     many = games is not None or orders is not None
     if seed is not None and seed > LARGEST_SEED:
         raise UsageError(f"--seed is at most {LARGEST_SEED}, found {seed}")
-    _refuse_odd_pairs(many, human, one_ply, simulations, record, report)
-    if simulations is None:
-        simulations = 0 if one_ply else SIMULATIONS
+    _refuse_odd_pairs(many, human, one_ply, simulations, seconds, workers, record, report)
     if seed is None:
         seed = 0 if many else secrets.randbelow(1_000_000)
 
     known = variant_named(variant) if variant is not None else None
     path = model or shipped_model((known or STANDARD).name)
+    share = max(1, (threads or available_cores()) // workers)
+    load = partial(
+        open_model, path, known, provider, share, allow_unverified, many and seconds is None
+    )
     with busy(f"loading {path}"):
-        evaluator = open_model(path, known, provider, threads, allow_unverified)
+        evaluator = load()
         keys, drawn = _orders(evaluator.variant, orders, games, seed)
-    strategy = Strategy(evaluator, simulations, one_ply)
+    strategy = Strategy(evaluator, _budget(simulations, seconds, root, one_ply), one_ply)
 
     console = stdout()
     finished: Games | None
     if many:
-        played = play_many(strategy, drawn, keys)
+        crew = Crew(workers, load) if workers > 1 else None
+        played = play_many(strategy, drawn, keys, crew, record)
         finished, figures = played.games, report_of(strategy, played, seed, orders)
         if report is not None:
             write_json(report, figures)
@@ -131,8 +160,7 @@ def play(
         if report is not None:
             say(console, f"written    {report}")
     else:
-        with busy("getting ready"):
-            strategy.get_ready()
+        get_ready(strategy)
         say(console, *_heading(strategy, seed))
         finished = (play_against if human else show_game)(console, strategy, drawn[0], keys)
     if record is not None and finished is not None:
@@ -145,6 +173,8 @@ def _refuse_odd_pairs(
     human: bool,
     one_ply: bool,
     simulations: int | None,
+    seconds: float | None,
+    workers: int,
     record: Path | None,
     report: Path | None,
 ) -> None:
@@ -158,10 +188,28 @@ def _refuse_odd_pairs(
             f"--one-ply plays without a search, found --simulations {simulations} too: "
             "leave one of them out"
         )
+    if seconds is not None and (one_ply or simulations is not None):
+        other = "--one-ply" if one_ply else "--simulations"
+        raise UsageError(f"--seconds is a budget of its own: leave out {other}")
+    if workers > 1 and not many:
+        raise UsageError(
+            f"--workers {workers} is for many games: give --games N or --orders FILE too"
+        )
     if record is not None and record.suffix != ".npz":
         raise UsageError(f"--record writes a .npz file, found {record}")
     check_writable(record)
     check_writable(report)
+
+
+def _budget(
+    simulations: int | None, seconds: float | None, root: str, one_ply: bool
+) -> Budget | None:
+    """What the search may spend; None plays without one."""
+    if seconds is not None:
+        return Budget(seconds=seconds, root=root)
+    if one_ply or simulations == 0:
+        return None
+    return Budget(SIMULATIONS if simulations is None else simulations, root=root)
 
 
 def _orders(

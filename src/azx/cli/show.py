@@ -11,11 +11,10 @@ from rich.console import Console
 from azx.cli.board import beside, complete_lines, draw_board, line_name, tile_name
 from azx.cli.terminal import say
 from azx.runtime.onnx_evaluator import OnnxEvaluator
-from azx.runtime.play import play_games
 from azx.runtime.players import Player, network_player
 from azx.runtime.records import Games
 from azx.runtime.rules import EMPTY, placement_gains
-from azx.runtime.seeds import draw_orders, game_keys
+from azx.runtime.search import Budget
 from azx.runtime.variant import Variant
 
 
@@ -24,7 +23,7 @@ class Strategy:
     """Who plays: a network, and how much it thinks about a move."""
 
     evaluator: OnnxEvaluator
-    simulations: int
+    budget: Budget | None  # of the search; None plays without
     one_ply: bool
 
     @property
@@ -35,19 +34,13 @@ class Strategy:
     @property
     def described(self) -> str:
         """The way of playing, for people."""
-        if self.simulations:
-            return f"{self.simulations} simulations a move"
+        if self.budget is not None:
+            return self.budget.described
         return "one ply" if self.one_ply else "policy alone"
 
     def player(self) -> Player:
         """A new player, without memories of another game."""
-        return network_player(self.evaluator, self.simulations, self.one_ply)
-
-    def get_ready(self) -> None:
-        """Have all that is compiled compiled: half a minute, once in an installation's life."""
-        keys = game_keys(0, 1)
-        player = network_player(self.evaluator, min(self.simulations, 1), self.one_ply)
-        play_games(player, draw_orders(self.variant, keys), keys).scores()
+        return network_player(self.evaluator, self.budget, self.one_ply)
 
 
 class Game:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
@@ -23,6 +24,12 @@ from rich.text import Text
 from azx.runtime.errors import UsageError
 from azx.runtime.verify import Check
 
+if TYPE_CHECKING:
+    from azx.export.report import Section
+
+#: How the words that say how it went are shown.
+STYLES = {"fail": "bold red", "warn": "yellow"}
+
 
 def stdout() -> Console:
     """The console for results; text is printed as it is, `[brackets]` and all."""
@@ -38,6 +45,11 @@ def say(console: Console, *lines: str | Text) -> None:
     """Print whole lines, however long: the terminal breaks them, not we."""
     for line in lines:
         console.print(line, soft_wrap=True)
+
+
+def warn(line: str) -> None:
+    """A line on stderr, above whatever goes on there."""
+    say(stderr(), f"warning: {line}")
 
 
 def counted(number: int, thing: str) -> str:
@@ -81,6 +93,14 @@ def table(*columns: str, right: Sequence[str] = (), title: str | None = None) ->
     )
     for name in columns:
         made.add_column(name, justify="right" if name in right else "left", overflow="fold")
+    return made
+
+
+def section_table(section: Section) -> Table:
+    """A section of a report, for the terminal."""
+    made = table(*section.columns, right=tuple(section.numbers), title=section.title)
+    for row in section.rows:
+        made.add_row(*(Text(cell, STYLES.get(cell, "none")) for cell in row))
     return made
 
 

@@ -1,0 +1,1 @@
+"""The searches that `compare_engines.py` compares, a module for each peer."""

@@ -1,0 +1,128 @@
+"""What does search add? One network, more and more simulations, the same orders.
+
+    python benchmarks/search_ladder.py models/standard.onnx --orders orders.npy \\
+        --rungs 0:10000 50:10000 200:2000 800:1000 --out ladder.json
+
+A rung is simulations:games, 0 for one ply; each plays the first so many of the orders. The table
+gives the mean score, the difference to the first rung game by game, and the same with the luck of
+the draws taken out of both: what the network foresees before a draw and after it differ by a number
+of mean zero, whoever plays, so subtracting it leaves the mean as it was and most of the spread
+behind. Games are kept in the file after each part, so an interrupted run goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from azx.runtime.evaluator import Evaluator
+from azx.runtime.files import write_json
+from azx.runtime.onnx_evaluator import open_model
+from azx.runtime.play import parts, play_part
+from azx.runtime.players import network_player
+from azx.runtime.records import Games, read_orders
+from azx.runtime.rules import all_gains, tiles_left
+from azx.runtime.search import Budget
+from azx.runtime.seeds import game_keys
+from azx.runtime.stats import estimate, paired_difference
+
+#: Games between two savings.
+PART = 500
+
+
+def luck_of(evaluator: Evaluator, games: Games) -> NDArray[np.float64]:
+    """float64 [N]: points that the draws gave, by what the network foresees; 0 in the mean."""
+    boards, rows = games.boards(), np.arange(len(games))
+    total = np.zeros(len(games))
+    for turn in range(games.variant.cells):
+        before = np.ascontiguousarray(boards[:, turn])
+        q = evaluator.evaluate(before).q
+        assert q is not None, "the network must have the output q"
+        worth = all_gains(games.variant, before) + q
+        best = np.where((before < 0)[:, None, :], worth, -np.inf).max(axis=2).astype(np.float64)
+        left = tiles_left(games.variant, before)
+        mean = np.where(left, best, 0.0).sum(axis=1) / left.sum(axis=1)
+        total += best[rows, games.orders[:, turn]] - mean
+    return total
+
+
+def play_rung(
+    evaluator: Evaluator,
+    simulations: int,
+    orders: NDArray[np.int8],
+    kept: dict[str, list[float]],
+    save: Any,
+) -> None:
+    """Play what is missing of one rung: scores, scores without luck, and seconds of each part."""
+    keys = game_keys(0, len(orders))
+    budget = Budget(simulations) if simulations else None
+    player = network_player(evaluator, budget, one_ply=True)
+    for part in parts(len(orders), PART):
+        if part.start < len(kept["score"]):
+            continue
+        start = time.perf_counter()
+        cells = play_part(player, orders[part], keys[part])
+        kept["seconds"].append(time.perf_counter() - start)
+        games = Games(evaluator.variant, orders[part], cells)
+        kept["score"] += games.scores().tolist()
+        kept["without_luck"] += (games.scores() - luck_of(evaluator, games)).tolist()
+        save()
+        print(f"{simulations} simulations: {part.stop} of {len(orders)} games", flush=True)
+
+
+def rows(rungs: dict[str, dict[str, list[float]]]) -> list[str]:
+    """The table in Markdown."""
+    first = next(iter(rungs.values()))
+    lines = [
+        "| simulations | games | score | difference | without luck | difference | games/s |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for name, rung in rungs.items():
+        shown = [name, str(len(rung["score"]))]
+        for kind in ("score", "without_luck"):
+            count = min(len(rung[kind]), len(first[kind]))
+            difference = paired_difference(rung[kind][:count], first[kind][:count])
+            shown += [
+                str(estimate(rung[kind])),
+                f"{difference.mean:+.2f} ± {difference.half_width:.2f}",
+            ]
+        shown.append(f"{len(rung['score']) / sum(rung['seconds']):.1f}")
+        lines.append("| " + " | ".join(shown) + " |")
+    return lines
+
+
+def main() -> None:
+    """Read the arguments, play, print the table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--orders", type=Path, required=True)
+    parser.add_argument("--rungs", nargs="+", default=["0:1000", "50:1000"], metavar="S:N")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--threads", type=int)
+    arguments = parser.parse_args()
+    evaluator = open_model(arguments.model, threads=arguments.threads, many_games=True)
+    orders = read_orders(arguments.orders, evaluator.variant)
+    found: dict[str, Any] = {"sha256": evaluator.model.sha256, "rungs": {}}
+    if arguments.out.exists():
+        found = json.loads(arguments.out.read_text())
+        if found["sha256"] != evaluator.model.sha256:
+            parser.error(f"{arguments.out} is of another model: {found['sha256'][:12]}")
+    for rung in arguments.rungs:
+        simulations, games = map(int, rung.split(":"))
+        kept = found["rungs"].setdefault(
+            str(simulations), {"score": [], "without_luck": [], "seconds": []}
+        )
+        play_rung(
+            evaluator, simulations, orders[:games], kept, lambda: write_json(arguments.out, found)
+        )
+    print("\n".join(rows(found["rungs"])))
+
+
+if __name__ == "__main__":
+    main()

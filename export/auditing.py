@@ -1,0 +1,144 @@
+"""Is a network alive? Facts about all of it, and a verdict from what happens in training.
+
+A zero may be meant: the last norm of a residual branch, a head that starts at nothing. The same
+zero in the wrong place is the bug this project comes from, and a loss of ln 19 does not tell the
+two apart. So no value is judged alone: a copy is trained for a few steps, and what fails is what
+stays dead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from azx.export.activations import Trace, trace
+from azx.export.inputs import Batch, batch_of
+from azx.export.isolation import random_numbers_kept, separate_copy, watched_layers
+from azx.export.learning import Learning, learn_one_batch
+from azx.export.liveness import Liveness, Loss, watch
+from azx.export.statistics import ParameterFacts, parameter_facts
+from azx.export.trials import (
+    blocking_norms,
+    coupled_outputs,
+    inputs_that_matter,
+    spreads_that_matter,
+)
+from azx.export.verdicts import (
+    Evidence,
+    Finding,
+    Suspicion,
+    judged,
+    not_finite,
+    worst_first,
+)
+from azx.runtime.errors import CheckFailed, UsageError
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What was found in a network; `findings` worst first."""
+
+    findings: list[Finding]
+    parameters: list[ParameterFacts]
+    suspicions: list[Suspicion] = field(default_factory=list)  # settled: no faults
+    life: Liveness | None = None  # None where NaN or Inf made training pointless
+    layers: Trace = field(default_factory=Trace)  # at the start
+    learning: Learning | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing failed."""
+        return all(finding.severity != "fail" for finding in self.findings)
+
+    def problems(self, strict: bool = False) -> list[Finding]:
+        """The failures; with `strict` the warnings too."""
+        severities = ("fail", "warn") if strict else ("fail",)
+        return [finding for finding in self.findings if finding.severity in severities]
+
+    def require(self, strict: bool = False) -> None:
+        """Raise `CheckFailed` with path, cause and mend of every problem, where there is one."""
+        problems = self.problems(strict)
+        if problems:
+            text = "\n".join(f"  {f.path}: {f.what}; {f.mend}" for f in problems)
+            raise CheckFailed(f"the network is not healthy:\n{text}")
+
+    def wakes(self, path: str) -> int | None:
+        """The first step at which this parameter had a gradient; None: never, or not tried."""
+        return self.life.wakes.get(path) if self.life else None
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, without NaN."""
+        moves = self.life.moves if self.life else {}
+        return {
+            "passed": self.passed,
+            "findings": [asdict(finding) for finding in self.findings],
+            "suspicions": [asdict(suspicion) for suspicion in self.suspicions],
+            "parameters": [
+                {
+                    **facts.to_json(),
+                    "wakes": self.wakes(facts.path),
+                    "steps": [asdict(step) for step in moves.get(facts.path, [])],
+                }
+                for facts in self.parameters
+            ],
+            "layers": [asdict(layer) for layer in self.layers.layers],
+            "activations": [asdict(activation) for activation in self.layers.activations],
+            "learning": asdict(self.learning) if self.learning else None,
+        }
+
+
+def audit(
+    module: nn.Module,
+    inputs: Batch | Tensor | Sequence[Tensor] | Mapping[str, Tensor],
+    loss: Loss | None = None,
+    *,
+    optimiser: torch.optim.Optimizer | None = None,
+    meant: Mapping[str, str] | None = None,
+    seed: int = 0,
+    steps: int = 4,
+) -> Audit:
+    """Judge any torch module by its parameters and by a few training steps of copies.
+
+    `inputs` are what forward takes, by position or by name, best 16 or more rows that differ:
+    whether the outputs depend on the input cannot be told from one row. `loss` makes a scalar of
+    what forward returns; None takes a random projection of all outputs. `optimiser` is asked
+    whether it holds every parameter. `meant` gives the reason for each path whose finding is no
+    fault. Nothing of `module` changes, nor torch's random numbers.
+
+    Raises `UsageError` where the module cannot be copied or run on `inputs`.
+    """
+    if steps < 1:
+        raise UsageError(f"an audit needs at least 1 step, found {steps}")
+    batch = batch_of(module, inputs)
+    with random_numbers_kept(seed), watched_layers():
+        copy = separate_copy(module)
+        facts = parameter_facts(module, optimiser)
+        broken = not_finite(facts, copy)
+        if broken:
+            return Audit(worst_first(broken), facts)
+        trained = separate_copy(module)
+        life = watch(trained, batch, loss, seed, steps)
+        if life.nan_outputs or life.nan_gradients:
+            findings, suspicions = judged(
+                Evidence(facts, life, Trace(), Trace(), batch.rows), trained, meant or {}
+            )
+            return Audit(findings, facts, suspicions, life)
+        start = trace(copy, batch)
+        evidence = Evidence(
+            facts,
+            life,
+            start,
+            trace(trained, batch),
+            batch.rows,
+            inputs_that_matter(trained, batch),
+            coupled_outputs(copy, batch),
+            blocking_norms(copy, batch, start),
+            spreads_that_matter(copy, batch, facts),
+            learn_one_batch(copy, batch, loss, seed),
+        )
+    findings, suspicions = judged(evidence, trained, meant or {})
+    return Audit(findings, facts, suspicions, life, start, evidence.learning)

@@ -1,0 +1,212 @@
+"""What a module is fed: tensors by name, and which axis of each counts the rows of the batch."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from azx.export.isolation import evaluating, first_line, random_numbers_kept
+from azx.runtime.errors import InputError, UsageError
+
+#: The name of the axis along which a module may be asked for any number of answers at once.
+BATCH = "batch"
+
+#: Sizes that an axis with another name takes: the first as an example, then to compare at.
+OTHER_SIZES = (6, 5, 9)
+
+#: Rows that an audit draws; with fewer, idle units and constant outputs cannot be told.
+ROWS = 16
+FEWEST = 4
+
+#: Floating-point operations of a forward on all rows: about half a second on one core.
+OPERATIONS = 40_000_000_000
+
+#: Integers lie below this unless an input says otherwise: right for masks, and for any table.
+BELOW = 2
+
+_SPEC = re.compile(r"(?P<name>\w+)=(?P<dtype>\w+)\[(?P<axes>[^\]]*)\](?:<(?P<below>\d+))?")
+
+DTYPES = {
+    str(dtype).removeprefix("torch."): dtype
+    for dtype in (
+        torch.float16, torch.bfloat16, torch.float32, torch.float64,
+        torch.int8, torch.uint8, torch.int16, torch.int32, torch.int64, torch.bool,
+    )
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """One input as it may look: `axes` are sizes, or names where a size is free."""
+
+    name: str
+    dtype: torch.dtype
+    axes: tuple[int | str, ...]
+    below: int = BELOW  # integers are drawn from 0 to below - 1
+
+    @property
+    def batch_axis(self) -> int | None:
+        """Where the rows are counted; None where this input is the same for all of them."""
+        return self.axes.index(BATCH) if BATCH in self.axes else None
+
+    @property
+    def other_axes(self) -> set[str]:
+        """The names of its free axes beside the batch."""
+        return {axis for axis in self.axes if isinstance(axis, str)} - {BATCH}
+
+    def shape(self, rows: int, other: int = OTHER_SIZES[0]) -> tuple[int, ...]:
+        """The sizes with `rows` along the batch and `other` along every other free axis."""
+        sizes: dict[int | str, int] = {BATCH: rows}
+        return tuple(sizes.get(a, other) if isinstance(a, str) else a for a in self.axes)
+
+
+def parse_input(text: str) -> InputSpec:
+    """Read `x=float32[batch,16,5,5]`, or `ids=int64[batch,12]<1000` for integers below 1000.
+
+    Raises `UsageError` with an example where it is something else.
+    """
+    match = _SPEC.fullmatch(text.replace(" ", ""))
+    axes = match["axes"].split(",") if match else []
+    if match is None or not all(axis.isdigit() or axis.isidentifier() for axis in axes):
+        raise UsageError(
+            f"an input is given as x=float32[batch,16,5,5], found {text!r}; integers may have a "
+            "limit: ids=int64[batch,12]<1000"
+        )
+    if match["dtype"] not in DTYPES:
+        raise UsageError(f"no type {match['dtype']!r}; there are: {', '.join(DTYPES)}")
+    sizes = tuple(int(axis) if axis.isdigit() else axis for axis in axes)
+    return InputSpec(match["name"], DTYPES[match["dtype"]], sizes, int(match["below"] or BELOW))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Tensors to call a module with, by the names of forward's parameters, in order."""
+
+    tensors: dict[str, Tensor]
+    axes: dict[str, int | None]  # of each: which axis counts the rows, None for none
+
+    @property
+    def rows(self) -> int:
+        """How many answers are asked for; 0 where no input counts them."""
+        counted = [self.tensors[n].shape[axis] for n, axis in self.axes.items() if axis is not None]
+        return counted[0] if counted else 0
+
+    @property
+    def main_axis(self) -> int:
+        """The batch axis of the first input that has one."""
+        return next((axis for axis in self.axes.values() if axis is not None), 0)
+
+    def take(self, rows: Tensor) -> Batch:
+        """The rows with these indices, int64 [N]; inputs without rows stay."""
+        taken = {
+            name: tensor if (axis := self.axes[name]) is None else tensor.index_select(axis, rows)
+            for name, tensor in self.tensors.items()
+        }
+        return Batch(taken, self.axes)
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on another device."""
+        return Batch({n: t.to(device) for n, t in self.tensors.items()}, self.axes)
+
+    def double(self) -> Batch:
+        """The same with every floating-point tensor in float64."""
+        raised = {n: t.double() if t.is_floating_point() else t for n, t in self.tensors.items()}
+        return Batch(raised, self.axes)
+
+    def call(self, module: nn.Module) -> object:
+        """What `module` returns for copies of the tensors: a forward may write into its inputs.
+
+        Inputs go by name where forward knows all the names, else by position.
+        """
+        fresh = {name: tensor.detach().clone() for name, tensor in self.tensors.items()}
+        if _knows(module, tuple(fresh)):
+            return module(**fresh)
+        return module(*fresh.values())
+
+
+def _knows(module: nn.Module, names: tuple[str, ...]) -> bool:
+    known = inspect.signature(module.forward).parameters
+    return all(
+        name in known and known[name].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+        for name in names
+    )
+
+
+def batch_of(
+    module: nn.Module, inputs: Batch | Tensor | Sequence[Tensor] | Mapping[str, Tensor]
+) -> Batch:
+    """`inputs` as a `Batch`: unnamed ones by forward's parameters, rows along the first axis."""
+    if isinstance(inputs, Batch):
+        return inputs
+    if isinstance(inputs, Tensor):
+        inputs = (inputs,)
+    if not isinstance(inputs, Mapping):
+        known = inspect.signature(module.forward).parameters.values()
+        names = [p.name for p in known if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+        names += [f"input_{i}" for i in range(len(names), len(inputs))]
+        inputs = dict(zip(names, inputs, strict=False))
+    return Batch(dict(inputs), {n: 0 if t.ndim else None for n, t in inputs.items()})
+
+
+def drawn(
+    specs: Sequence[InputSpec], rows: int, seed: int = 0, other: int = OTHER_SIZES[0]
+) -> Batch:
+    """Random inputs: normal numbers, integers below each limit, either truth."""
+    generator = torch.Generator().manual_seed(seed)
+    tensors = {}
+    for spec in specs:
+        shape = spec.shape(rows, other)
+        if spec.dtype.is_floating_point:
+            tensors[spec.name] = torch.randn(shape, generator=generator).to(spec.dtype)
+        else:
+            below = 2 if spec.dtype == torch.bool else spec.below
+            whole = torch.randint(below, shape, generator=generator)
+            tensors[spec.name] = whole.to(spec.dtype)
+    return Batch(tensors, {spec.name: spec.batch_axis for spec in specs})
+
+
+def affordable_rows(module: nn.Module, specs: Sequence[InputSpec], most: int = ROWS) -> int:
+    """`most` rows, or as many as keep a forward within `OPERATIONS`, at least `FEWEST`.
+
+    Counted, not timed, so that the same module is always fed the same.
+    """
+    counter = FlopCounterMode(display=False)
+    batch = drawn(specs, 1)
+    with suppress(Exception), random_numbers_kept(0), evaluating(module), torch.no_grad(), counter:
+        batch.call(module)
+    return max(FEWEST, min(most, OPERATIONS // max(1, counter.get_total_flops())))
+
+
+def read_inputs(path: Path) -> tuple[list[InputSpec], Batch]:
+    """The arrays of an .npz file by name, rows along the first axis; `InputError` if unreadable."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            tensors = {name: torch.from_numpy(file[name]) for name in file.files}
+    except (OSError, ValueError, TypeError, EOFError) as error:
+        raise InputError(f"{path} is no readable .npz of inputs: {first_line(error)}") from error
+    rows = {len(tensor) for tensor in tensors.values() if tensor.ndim}
+    if len(rows) != 1 or not all(tensor.ndim for tensor in tensors.values()):
+        found = ", ".join(f"{name} {list(t.shape)}" for name, t in tensors.items())
+        raise InputError(
+            f"{path}: every array needs the same number of rows along its first axis, "
+            f"found {found or 'no arrays'}"
+        )
+    specs = [
+        InputSpec(
+            name,
+            tensor.dtype,
+            (BATCH, *tensor.shape[1:]),
+            BELOW if tensor.is_floating_point() else max(BELOW, int(tensor.max()) + 1),
+        )
+        for name, tensor in tensors.items()
+    ]
+    return specs, Batch(tensors, dict.fromkeys(tensors, 0))

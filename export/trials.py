@@ -1,0 +1,155 @@
+"""What if? One thing is changed in a copy, and what the outputs do then settles a suspicion."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from azx.export.activations import Trace, trace
+from azx.export.inputs import Batch
+from azx.export.liveness import answer, which_vary
+from azx.export.outputs import by_row, ordinary
+from azx.export.statistics import ParameterFacts
+
+#: An answer for one row may move by this share of the largest when other rows change: rounding.
+SAME = 1e-4
+
+#: A spread is suspect outside of this many times what the fan-in asks for ...
+USUAL_SPREAD = (0.05, 8.0)
+#: ... and matters where putting it right changes the spread of an output by this factor.
+MATTERS = 3.0
+
+#: So many suspect spreads are tried; each costs a forward.
+SPREADS_TRIED = 12
+
+
+def inputs_that_matter(module: nn.Module, batch: Batch) -> dict[str, bool]:
+    """For each input that may be changed: whether any output is another one then.
+
+    The change is to give each row what another row had; an input whose rows are all the same is
+    left out, and so is one without rows.
+    """
+    before = answer(module, batch)
+    matters = {}
+    for name, axis in batch.axes.items():
+        if axis is None or not which_vary({name: batch.tensors[name]}, _only(batch, name)):
+            continue
+        changed = {**batch.tensors, name: batch.tensors[name].roll(1, dims=axis)}
+        after = answer(module, replace(batch, tensors=changed))
+        matters[name] = any(not torch.equal(after[n], t) for n, t in before.items())
+    return matters
+
+
+def _only(batch: Batch, name: str) -> Batch:
+    return Batch({name: batch.tensors[name]}, {name: batch.axes[name]})
+
+
+def coupled_outputs(module: nn.Module, batch: Batch) -> list[str]:
+    """Outputs whose first row changes, in eval mode, when the other rows do."""
+    if batch.rows < 2:
+        return []
+    before = answer(module, batch)
+    after = answer(module, batch.take(torch.zeros(batch.rows, dtype=torch.int64)))
+    found = []
+    for name, tensor in before.items():
+        rows = by_row(tensor, batch.rows, batch.main_axis)
+        others = by_row(after[name], batch.rows, batch.main_axis)
+        if rows is None or others is None or rows.shape != others.shape:
+            continue
+        usual = rows[ordinary(rows)]
+        largest = float(usual.abs().max()) if usual.numel() else 0.0
+        apart = (rows[0] - others[0]).abs().nan_to_num(0.0)
+        if float(apart.max()) > SAME * largest:
+            found.append(name)
+    return found
+
+
+def blocking_norms(module: nn.Module, batch: Batch, found: Trace) -> list[str]:
+    """Norms of no gain that nothing leads around: without them a constant output would vary."""
+    paths = [layer.path for layer in found.layers if layer.gain == 0.0]
+    if not paths:
+        return []
+    constant = {n for n, varied in which_vary(answer(module, batch), batch).items() if not varied}
+    blocking = []
+    for path in paths:
+        with _passed_by(module, path):
+            varied = which_vary(answer(module, batch), batch)
+        if any(varied.get(name) for name in constant):
+            blocking.append(path)
+    return blocking
+
+
+@contextmanager
+def _passed_by(module: nn.Module, path: str) -> Iterator[None]:
+    """Let the layer at `path` put out what it is given."""
+
+    def hook(layer: nn.Module, given: tuple[Tensor, ...], result: Tensor) -> Tensor:
+        return given[0] if given and given[0].shape == result.shape else result
+
+    handle = module.get_submodule(path).register_forward_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def spreads_that_matter(
+    module: nn.Module, batch: Batch, facts: list[ParameterFacts]
+) -> dict[str, float]:
+    """Weights far from what their fan-in asks for, where that shows: path to the ratio of the two.
+
+    The weight is scaled to the usual spread for one forward. A norm behind it makes that nothing,
+    and so does a path around it; a small last layer is a quiet start, and no fault.
+    """
+    low, high = USUAL_SPREAD
+    suspects = []
+    for f in facts:
+        if f.expected_std is None or not f.std or f.entries < 2:
+            continue
+        ratio = f.std / f.expected_std
+        if not low <= ratio <= high:
+            suspects.append((f, ratio))
+    if not suspects:
+        return {}
+    few = batch.take(torch.arange(min(batch.rows, 8)))
+    before, layers = _spreads(answer(module, few), few), _layer_spreads(module, few)
+    matter = {}
+    for f, ratio in suspects[:SPREADS_TRIED]:
+        parameter = module.get_parameter(f.path)
+        kept = parameter.detach().clone()
+        with torch.no_grad():
+            parameter.mul_(1.0 / ratio)
+            after, now = _spreads(answer(module, few), few), _layer_spreads(module, few)
+            parameter.copy_(kept)
+        is_last = all(now[path] == layers[path] for path in layers if path != f.owner_path)
+        if is_last and ratio < low:
+            continue
+        woken = any(before[n] == 0 < after[n] for n in before)
+        factors = [after[n] / before[n] for n in before if before[n] > 0 and after[n] > 0]
+        if woken or any(not 1 / MATTERS < factor < MATTERS for factor in factors):
+            matter[f.path] = ratio
+    return matter
+
+
+def _layer_spreads(module: nn.Module, batch: Batch) -> dict[str, float]:
+    """Of every layer with parameters, what its output spreads by."""
+    with_parameters = {
+        path for path, layer in module.named_modules() if any(True for _ in layer.parameters())
+    }
+    layers = trace(module, batch).layers
+    return {layer.path: layer.spread for layer in layers if layer.path in with_parameters}
+
+
+def _spreads(outputs: dict[str, Tensor], batch: Batch) -> dict[str, float]:
+    """By how much the ordinary entries of each output differ between rows (RMS of deviations)."""
+    found = {}
+    for name, tensor in outputs.items():
+        rows = by_row(tensor, batch.rows, batch.main_axis)
+        if rows is not None:
+            usual = rows.masked_fill(~ordinary(rows), 0.0)
+            found[name] = float((usual - usual.mean(dim=0)).square().mean().sqrt())
+    return found

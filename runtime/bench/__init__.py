@@ -1,0 +1,1 @@
+"""How fast is it here? The network alone, the search, whole games; raw samples kept."""

@@ -1,0 +1,177 @@
+"""A game looked at again: what the draws gave, and what the placements gave away.
+
+A judge says what each placement of a tile is worth: its gain and the points to come. Write, for the
+board after t placements, the tile drawn in turn t and the cell it was laid on,
+
+    worth[t, c]   what the judge says of laying that tile on cell c, -inf where c is filled
+    best[t]       the largest of these
+    promised[t]   the mean of the best over all tiles that may be drawn after t placements;
+                  0 when the board is full
+
+and take each turn apart:
+
+    luck[t]    = best[t] - promised[t - 1]                       the draw against the mean draw
+    mistake[t] = best[t] - worth[t, cell laid on]                points given away, 0 or more
+    error[t]   = gain[t] + promised[t] - worth[t, cell laid on]  the judge's change of mind
+
+Summed over a game almost everything cancels, for any judge:
+
+    score = promised[0] + luck - mistakes + errors
+
+A perfect judge makes no errors and promises the value of the empty board. With any other judge the
+mistakes are its opinion, but **luck is not**: the tile is drawn with equal chance from those that
+the mean is taken over, so the luck of every turn has mean zero whoever plays. Score minus luck has
+therefore the same expectation as the score, and for a good judge much less spread (a control
+variate; so Zinkevich and others 2006, "DIVAT", and Burch and others 2018, "AIVAT", for poker).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from azx.runtime.evaluator import Evaluator
+from azx.runtime.players import one_ply_worth
+from azx.runtime.records import Games
+from azx.runtime.rules import EMPTY, tiles_left
+from azx.runtime.search import Budget, Search
+from azx.runtime.seeds import game_keys
+
+#: From boards int8 [B, C] and tiles int8 [B]: points float [B, C], -inf on filled cells.
+Judge = Callable[[NDArray[np.int8], NDArray[np.int8]], NDArray[np.floating]]
+
+#: A turning point gave away at least this many points; a game shows at most so many of them.
+TURNING_POINT, MOST_TURNING_POINTS = 1.0, 3
+
+#: Decisions handed to a judge at a time: large batches for the network, trees that fit in memory.
+BATCH = 256
+
+
+class Totals(NamedTuple):
+    """What is said of whole games, float64 [N] each, in points."""
+
+    score: NDArray[np.float64]
+    luck: NDArray[np.float64]
+    given_away: NDArray[np.float64]
+    errors: NDArray[np.float64]
+    without_luck: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Review:
+    """N games beside the judge's opinion, in points; for the identity see the module."""
+
+    games: Games
+    worth: NDArray[np.float64]  # [N, C, C] of each cell for the tile drawn, -inf where filled
+    promised: NDArray[np.float64]  # [N, C + 1] to come before each draw; 0 at the end
+
+    @property
+    def best(self) -> NDArray[np.float64]:
+        """float64 [N, C]: the worth of the best placement."""
+        return self.worth.max(axis=2)
+
+    @property
+    def best_cells(self) -> NDArray[np.int64]:
+        """int64 [N, C]: the cell laid on where it is as good as any, else the first of the best."""
+        return np.where(self.mistakes == 0, self.games.cells, self.worth.argmax(axis=2))
+
+    @property
+    def luck(self) -> NDArray[np.float64]:
+        """float64 [N, C]: what each draw was worth more than a draw is on average."""
+        return self.best - self.promised[:, :-1]
+
+    @property
+    def mistakes(self) -> NDArray[np.float64]:
+        """float64 [N, C]: points given away by each placement, 0 or more."""
+        return self.best - self._chosen
+
+    @property
+    def errors(self) -> NDArray[np.float64]:
+        """float64 [N, C]: how much better the judge finds each placement a turn later."""
+        return self.games.gains() + self.promised[:, 1:] - self._chosen
+
+    @property
+    def foreseen(self) -> NDArray[np.float64]:
+        """float64 [N, C + 1]: the score in the end as foreseen before each draw, and the score."""
+        won = np.cumsum(self.games.gains(), axis=1)
+        return self.promised + np.concatenate([np.zeros((len(won), 1)), won], axis=1)
+
+    @property
+    def without_luck(self) -> NDArray[np.float64]:
+        """float64 [N]: score minus luck. Its mean estimates the player's expected score."""
+        return self.games.scores() - self.luck.sum(axis=1)
+
+    @property
+    def totals(self) -> Totals:
+        """The games' sums, float64 [N] each."""
+        return Totals(
+            self.games.scores().astype(np.float64),
+            self.luck.sum(axis=1),
+            self.mistakes.sum(axis=1),
+            self.errors.sum(axis=1),
+            self.without_luck,
+        )
+
+    def turning_points(self, game: int) -> list[int]:
+        """The turns, from 0, in which a game gave away the most points, in the order of play."""
+        mistakes = self.mistakes[game]
+        most = np.argsort(-mistakes, kind="stable")[:MOST_TURNING_POINTS]
+        return sorted(int(turn) for turn in most if mistakes[turn] >= TURNING_POINT)
+
+    @property
+    def _chosen(self) -> NDArray[np.float64]:
+        laid = self.games.cells.astype(np.int64)[:, :, None]
+        return np.take_along_axis(self.worth, laid, axis=2)[:, :, 0]
+
+
+def one_ply_judge(evaluator: Evaluator) -> Judge:
+    """Gain + the network's value of the board after it."""
+    return lambda boards, tiles: one_ply_worth(evaluator, boards, tiles)
+
+
+def search_judge(evaluator: Evaluator, simulations: int) -> Judge:
+    """What a search of `simulations` says of each cell, those it did not visit by the network's q.
+
+    A decision's randomness comes from its place in the batch, so the same review comes out twice.
+    """
+
+    def judge(boards: NDArray[np.int8], tiles: NDArray[np.int8]) -> NDArray[np.floating]:
+        search = Search(evaluator, len(boards), Budget(simulations))
+        values = search.run(boards, tiles, game_keys(0, len(boards))).values
+        return np.where(boards == EMPTY, values, -np.inf)
+
+    return judge
+
+
+def decisions(games: Games) -> int:
+    """How many decisions a review judges: every tile that could have come, in every turn."""
+    cells, tiles = games.variant.cells, games.variant.tiles
+    return len(games) * sum(tiles - turn for turn in range(cells))
+
+
+def review_games(
+    games: Games, judge: Judge, progress: Callable[[int], None] = lambda count: None
+) -> Review:
+    """Judge every turn of `games`; `progress(count)` is told of decisions as they are judged."""
+    variant = games.variant
+    count, size = games.orders.shape
+    boards = games.boards()[:, :-1]
+    best = np.zeros((count, size, variant.tiles))
+    worth = np.empty((count, size, size))
+    left = tiles_left(variant, boards.reshape(-1, size)).reshape(count, size, variant.tiles)
+    game, turn, tile = np.nonzero(left)
+    for start in range(0, len(game), BATCH):
+        part = slice(start, start + BATCH)
+        g, t, drawn = game[part], turn[part], tile[part].astype(np.int8)
+        judged = judge(boards[g, t], drawn).astype(np.float64)
+        best[g, t, drawn] = judged.max(axis=1)
+        came = drawn == games.orders[g, t]
+        worth[g[came], t[came]] = judged[came]
+        progress(len(g))
+    promised = np.zeros((count, size + 1))
+    promised[:, :-1] = best.sum(axis=2) / left.sum(axis=2)
+    return Review(games, worth, promised)

@@ -1,0 +1,110 @@
+"""Games by several processes: the same games, whatever happens to the processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import MICRO
+from numpy.typing import NDArray
+
+from azx.runtime.errors import ModelError, WorkerError
+from azx.runtime.evaluator import HashEvaluator
+from azx.runtime.play import play_games
+from azx.runtime.players import Player, RandomPlayer, SearchPlayer
+from azx.runtime.search import Budget
+from azx.runtime.seeds import draw_orders, game_keys
+from azx.runtime.workers import play_in_workers
+
+KEYS = game_keys(8, 10)
+ORDERS = draw_orders(MICRO, KEYS)
+
+
+class Fragile(RandomPlayer):
+    """One whose process is killed in the middle of a game, `lives` times at most."""
+
+    def __init__(self, folder: Path, lives: int) -> None:
+        super().__init__(MICRO)
+        self.folder, self.lives = folder, lives
+
+    def choose(
+        self, boards: NDArray[np.int8], tiles: NDArray[np.int8], keys: NDArray[np.uint64]
+    ) -> NDArray[np.int8]:
+        deaths = len(list(self.folder.iterdir()))
+        if (boards >= 0).sum() > 0 and deaths < self.lives and keys[0] == KEYS[0]:
+            (self.folder / str(deaths)).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().choose(boards, tiles, keys)
+
+
+def _broken() -> Player:
+    raise ModelError("net.onnx is no model")
+
+
+def _search() -> Player:
+    return SearchPlayer(HashEvaluator(MICRO), Budget(6))
+
+
+def _play(make: Callable[[], Player], workers: int) -> tuple[NDArray[np.int8], int, list[str]]:
+    """The cells, the games that progress came to, the warnings."""
+    told: list[int] = []
+    warnings: list[str] = []
+    cells = np.full_like(ORDERS, -1)
+    parts = play_in_workers(make, workers, ORDERS, KEYS, told.append, warnings.append, batch=3)
+    for part, chosen in parts:
+        cells[part] = chosen
+    return cells, sum(told), warnings
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_the_same_games_for_any_number_of_workers(workers: int) -> None:
+    cells, told, warnings = _play(_search, workers)
+    assert (cells == play_games(_search(), ORDERS, KEYS).cells).all()
+    assert (told, warnings) == (10, [])
+
+
+def test_a_dead_worker_is_named_and_its_games_are_played_again(tmp_path: Path) -> None:
+    cells, told, warnings = _play(partial(Fragile, tmp_path, 1), 2)
+    assert (cells == play_games(RandomPlayer(MICRO), ORDERS, KEYS).cells).all()
+    assert told == 10
+    (warning,) = warnings
+    assert warning.startswith("worker 0 (process ")
+    assert warning.endswith("was killed by signal 9; games 0 to 2 are played again")
+
+
+def test_games_that_kill_every_worker_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(WorkerError, match="games 0 to 2 were the end of 3 processes"):
+        _play(partial(Fragile, tmp_path, 100), 2)
+
+
+def test_an_error_in_a_worker_is_raised_here() -> None:
+    with pytest.raises(ModelError, match=r"net\.onnx is no model"):
+        _play(_broken, 2)
+
+
+def test_nobody_is_left_behind() -> None:
+    parts = play_in_workers(_search, 2, ORDERS, KEYS, lambda _: None, print, batch=2)
+    next(iter(parts))
+    children = _children()
+    assert len(children) >= 2
+    parts.close()  # type: ignore[attr-defined]
+    deadline = time.monotonic() + 5
+    while _children() & children and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not _children() & children
+
+
+def _children() -> set[int]:
+    """Processes of this one that run, the helper of multiprocessing aside."""
+    found = set()
+    for line in Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split():
+        command = Path(f"/proc/{line}/cmdline").read_bytes()
+        if b"spawn_main" in command:
+            found.add(int(line))
+    return found
