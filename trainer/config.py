@@ -28,6 +28,7 @@ class SelfPlayConfig:
 
     games_per_round: int = 1024
     simulations: int = 0  # 0: the one-ply expectation of a single forward instead of a tree
+    candidates: int = 1  # best cells of a decision that are laid and looked at, without a tree
     explore: float = 0.3  # share of placements made at random in the beginning
     explore_end: float = 0.03  # ... and from `explore_until` on
     explore_until: float = 0.33  # share of the run
@@ -81,6 +82,7 @@ class TrainConfig:
         at_least_one = {
             "rounds": self.rounds,
             "selfplay.games_per_round": s.games_per_round,
+            "selfplay.candidates": s.candidates,
             "learning.batch_size": n.batch_size,
             "learning.replay_rounds": n.replay_rounds,
             "evaluation.every": e.every,

@@ -12,7 +12,9 @@ from azx.runtime.evaluator import Evaluator
 from azx.runtime.play import play_games
 from azx.runtime.players import OnePlyPlayer, PolicyPlayer
 from azx.runtime.records import Games
+from azx.runtime.rules import all_gains
 from azx.runtime.seeds import draw_orders, game_keys
+from azx.trainer.foresight import q_of
 
 #: Of the orders that runs are followed on: no run trains with this seed (they take 0 and up, and
 #: seeds are mixed), and the orders of published comparisons are others again.
@@ -23,8 +25,8 @@ EVALUATION_SEED = 0x5EED_0E7A
 class Strength:
     """Scores on the evaluation orders, and how well the values foresaw the policy's games."""
 
-    policy: NDArray[np.int32]  # [N] scores of the policy alone
-    one_ply: NDArray[np.int32]  # [N] scores of gain + value
+    policy: NDArray[np.float32]  # [N] scores of the policy alone, without the luck of the draws
+    one_ply: NDArray[np.float32]  # [N] the same of gain + value
     explained: NDArray[np.float64]  # [C] share of the variance of the points to come, by turn
     bias: NDArray[np.float64]  # [C] points foreseen minus points made, by turn
 
@@ -37,22 +39,52 @@ def measure(
     orders = draw_orders(evaluator.variant, keys)
     by_policy = play_games(PolicyPlayer(evaluator), orders, keys, progress)
     by_one_ply = play_games(OnePlyPlayer(evaluator), orders, keys, progress)
-    explained, bias = explain(evaluator, by_policy)
-    return Strength(by_policy.scores(), by_one_ply.scores(), explained, bias)
+    foreseen, luck = look_back(evaluator, by_policy)
+    explained, bias = explain(by_policy, foreseen)
+    return Strength(
+        by_policy.scores() - luck.sum(axis=1),
+        by_one_ply.scores() - look_back(evaluator, by_one_ply)[1].sum(axis=1),
+        explained,
+        bias,
+    )
 
 
-def explain(evaluator: Evaluator, games: Games) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Explained variance and bias [C] of the value before each move of `games`.
+def look_back(
+    evaluator: Evaluator, games: Games
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """What was foreseen before each draw of `games` [N, C], and what the draw changed of it [N, C].
+
+    The second is luck: its mean is zero whoever plays, for all tiles left are equally likely and
+    what is foreseen is their mean. Taking it off a score leaves the mean as it is and most of the
+    spread out (see `azx.runtime.review`): seven times as many games would say as much.
+    """
+    variant = games.variant
+    boards = games.boards()
+    foreseen = np.empty(games.cells.shape, dtype=np.float32)
+    luck = np.empty_like(foreseen)
+    for turn in range(games.cells.shape[1]):
+        before = np.ascontiguousarray(boards[:, turn])
+        answer = evaluator.evaluate(before)
+        rows, tiles = np.arange(len(before)), games.orders[:, turn]
+        logits = answer.policy_logits[rows, tiles]
+        policy = np.exp(logits - logits.max(axis=1, keepdims=True))
+        policy /= policy.sum(axis=1, keepdims=True)
+        worth = all_gains(variant, before)[rows, tiles] + q_of(answer)[rows, tiles]
+        foreseen[:, turn] = answer.value
+        luck[:, turn] = (policy * worth).sum(axis=1) - answer.value
+    return foreseen, luck
+
+
+def explain(
+    games: Games, foreseen: NDArray[np.float32]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Explained variance and bias [C] of the values [N, C] foreseen before each move of `games`.
 
     1 - Var(made - foreseen) / Var(made), of the points made from there on. The draws' luck keeps it
     below 1, and it begins at 0: all games start from the same board.
     """
     gains = games.gains().astype(np.float64)
     made = gains[:, ::-1].cumsum(axis=1)[:, ::-1]
-    boards = games.boards()[:, :-1]
-    foreseen = np.stack(
-        [evaluator.evaluate(boards[:, turn]).value for turn in range(boards.shape[1])], axis=1
-    )
     error = made - foreseen
     variance = made.var(axis=0)
     explained = 1.0 - error.var(axis=0) / np.where(variance > 0, variance, 1.0)

@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import log_softmax, mse_loss
@@ -21,7 +22,7 @@ from azx.trainer.samples import Samples
 class Losses(NamedTuple):
     """Of one batch. Squared errors are in points²; the policy's are in nats, per tile."""
 
-    q: Tensor  # mean squared error of q at the placement made
+    q: Tensor  # mean squared error of q at the cells looked at
     floor: Tensor  # the part of it that is the draws' luck
     policy: Tensor  # cross-entropy to the improved policy
     entropy: Tensor  # of the improved policy: the floor under its cross-entropy
@@ -43,9 +44,11 @@ def losses(
     device = outputs.q.device
     rows = torch.arange(len(batch), device=device)
     tiles = torch.from_numpy(batch.tiles).long().to(device)
-    cells = torch.from_numpy(batch.cells).long().to(device)
-    after = torch.from_numpy(batch.after).to(device)
-    error = mse_loss(outputs.q[rows, tiles, cells], after)
+    cells = torch.from_numpy(np.column_stack((batch.cells, batch.others))).long().to(device)
+    after = torch.from_numpy(np.column_stack((batch.after, batch.others_after))).to(device)
+    looked_at = cells >= 0
+    q = outputs.q[rows[:, None], tiles[:, None], cells.clamp(min=0)]
+    error = mse_loss(q[looked_at], after[looked_at])
     log_policy = log_softmax(outputs.policy_logits, dim=2)
     filled = torch.from_numpy(batch.boards >= 0).to(device)
     if batch.policy is not None:
@@ -62,7 +65,8 @@ def losses(
     entropy = -(log_policy.exp() * log_policy).sum(dim=2)
     return Losses(
         q=error,
-        floor=torch.from_numpy(batch.floor).mean(),
+        # The targets of the other cells are values: no luck is in them.
+        floor=torch.from_numpy(batch.floor).sum() / looked_at.sum().cpu(),
         policy=(-(target * log_policy).sum(dim=2) * weight).sum(),
         entropy=(-torch.special.xlogy(target, target).sum(dim=2) * weight).sum(),
         departure=((empty.float().log() - entropy) * weight).sum().detach(),

@@ -23,6 +23,8 @@ class Samples:
     tiles: NDArray[np.int8]  # [M] drawn
     cells: NDArray[np.int8]  # [M] where it was laid
     after: NDArray[np.float32]  # [M] points to come after the placement: the target of q
+    others: NDArray[np.int8]  # [M, K] further cells for the tile, -1 for none
+    others_after: NDArray[np.float32]  # [M, K] and their targets
     floor: NDArray[np.float32]  # [M] variance of `after` that is the draws' luck, points²
     #: [M, C] where a better player would lay the tile; None: the network's own q decides, for all
     #: next tiles at once.
@@ -34,7 +36,7 @@ class Samples:
     def take(self, rows: NDArray[np.int64], turned: NDArray[np.bool_]) -> Samples:
         """The samples of these rows, those marked `turned` by the half turn."""
         last = self.boards.shape[1] - 1
-        boards, cells = self.boards[rows], self.cells[rows]
+        boards, cells, others = self.boards[rows], self.cells[rows], self.others[rows]
         policy = None
         if self.policy is not None:
             policy = self.policy[rows]
@@ -44,6 +46,8 @@ class Samples:
             self.tiles[rows],
             np.where(turned, last - cells, cells).astype(np.int8),
             self.after[rows],
+            np.where(turned[:, None] & (others >= 0), last - others, others).astype(np.int8),
+            self.others_after[rows],
             self.floor[rows],
             policy,
         )
@@ -78,6 +82,8 @@ def samples_of(played: Round, lam: float) -> Samples:
         played.games.orders.ravel(),
         played.games.cells.ravel(),
         returns[:, 1:].ravel(),
+        played.others.reshape(games * cells, -1),
+        played.others_after.reshape(games * cells, -1),
         floor[:, 1:].ravel(),
         None if policy is None else policy.reshape(games * cells, cells),
     )

@@ -10,12 +10,14 @@ from numba import uint64
 from numpy.typing import NDArray
 
 from azx.runtime.compiled import compiled
-from azx.runtime.errors import UsageError
-from azx.runtime.evaluator import Evaluation, Evaluator
+from azx.runtime.evaluator import Evaluator
 from azx.runtime.records import Games
-from azx.runtime.rules import add_board_gains, all_gains, tiles_left
+from azx.runtime.rules import all_gains, placement_gains, tiles_left
 from azx.runtime.search import Budget, Search
 from azx.runtime.seeds import draw_orders, mix, uniform
+from azx.trainer.foresight import look_ahead, q_of, worth_of
+
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,24 @@ class Round:
     values: NDArray[np.float32]  # [G, C + 1] foreseen at each afterstate; 0 at the full board
     luck: NDArray[np.float32]  # [G, C] variance over the next tile of what is foreseen, points²
     explored: NDArray[np.bool_]  # [G, C] placements made at random rather than by judgement
+    #: [G, C, K] cells that were looked at besides, -1 for none, and the points to come after them.
+    others: NDArray[np.int8]
+    others_after: NDArray[np.float32]
     policy: NDArray[np.float32] | None  # [G, C, C] the search's improved policy, where one searched
+
+    @classmethod
+    def empty(cls, games: Games, others: int, policy: NDArray[np.float32] | None) -> Round:
+        """Room for what is found in `games`, `others` further cells a decision."""
+        count, size = games.orders.shape
+        return cls(
+            games,
+            values=np.zeros((count, size + 1), dtype=np.float32),
+            luck=np.zeros((count, size), dtype=np.float32),
+            explored=np.zeros((count, size), dtype=np.bool_),
+            others=np.full((count, size, others), -1, dtype=np.int8),
+            others_after=np.zeros((count, size, others), dtype=np.float32),
+            policy=policy,
+        )
 
 
 @dataclass(frozen=True)
@@ -38,47 +57,8 @@ class Exploration:
 
 
 @compiled
-def _expect(  # type: ignore[no-untyped-def]
-    tables, boards, tiles, q, value, luck, worth_of_tile
-):
-    """Mean and variance over all next tiles of the best gain + q; that of the drawn tile by cell.
-
-    `worth_of_tile` [G, C] is only filled on empty cells.
-    """
-    games, size = boards.shape
-    kinds = q.shape[1]
-    worth = np.empty((kinds, size), dtype=np.float32)
-    left = np.empty(kinds, dtype=np.bool_)
-    for g in range(games):
-        board = boards[g]
-        left[:] = True
-        for c in range(size):
-            if board[c] >= 0:
-                left[board[c]] = False
-        worth[:] = q[g]
-        add_board_gains(tables, board, worth)
-        total = 0.0
-        squares = 0.0
-        count = 0
-        for t in range(kinds):
-            if not left[t]:
-                continue
-            best = np.float32(-1e9)
-            for c in range(size):
-                if board[c] < 0:
-                    best = max(best, worth[t, c])
-            total += float(best)
-            squares += float(best) ** 2
-            count += 1
-        mean = total / count
-        value[g] = mean
-        luck[g] = max(squares / count - mean * mean, 0.0)
-        worth_of_tile[g] = worth[tiles[g]]
-
-
-@compiled
-def _choose(boards, keys, worth, share, noise, cell, explored):  # type: ignore[no-untyped-def]
-    """The best of `worth` [G, C] with Gumbel noise; for a `share` of the games any empty cell."""
+def _prefer(boards, keys, worth, share, noise, preference, explored):  # type: ignore[no-untyped-def]
+    """`worth` [G, C] with Gumbel noise; for a `share` of the games mere chance. -inf where filled."""
     games, size = boards.shape
     for g in range(games):
         placed = 0
@@ -86,65 +66,110 @@ def _choose(boards, keys, worth, share, noise, cell, explored):  # type: ignore[
             placed += boards[g, c] >= 0
         key = mix(keys[g], uint64(placed))
         explored[g] = uniform(key, 0) < share
-        best = -np.inf
         for c in range(size):
+            preference[g, c] = -np.inf
             if boards[g, c] >= 0:
                 continue
             u = uniform(key, c + 1)
             if explored[g]:
-                score = u
+                preference[g, c] = u
             else:
-                score = worth[g, c] - noise * np.log(-np.log(u + 1e-12) + 1e-12)
-            if score > best:
-                best = score
-                cell[g] = c
+                preference[g, c] = worth[g, c] - noise * np.log(-np.log(u + 1e-12) + 1e-12)
 
 
 def play_round(
     evaluator: Evaluator,
     keys: NDArray[np.uint64],
     exploration: Exploration,
-    simulations: int,
-    progress: Callable[[int, int], None] | None = None,
+    candidates: int,
+    progress: Progress | None = None,
 ) -> Round:
     """Play a game for each of `keys` [G]; `progress(turn, turns)`.
 
-    With `simulations` 0 a single forward a turn judges: cells by gain + q, and the afterstate by
-    the exact mean over the next tiles of the best gain + q. Otherwise a tree is searched for every
-    placement, which says what the afterstate before the draw is worth, and a better policy.
+    One forward a board judges all next tiles: cells by gain + q, and the board by the exact mean
+    over the next tiles of the best gain + q. The `candidates` best cells of each decision, noise
+    included, are laid and looked at, and the best of them by gain + value is chosen; with 1 it is
+    the best by gain + q. Every one of them says what q should have been.
     """
     variant = evaluator.variant
-    games, size = len(keys), variant.cells
     orders = draw_orders(variant, keys)
+    games, size = orders.shape
     boards = variant.empty_boards(games)
     rows = np.arange(games)
-    cells = np.empty((games, size), dtype=np.int8)
-    values = np.zeros((games, size + 1), dtype=np.float32)
-    luck = np.empty((games, size), dtype=np.float32)
-    explored = np.zeros((games, size), dtype=np.bool_)
-    policy = np.zeros((games, size, size), dtype=np.float32) if simulations else None
-    search = Search(evaluator, games, Budget(simulations)) if simulations else None
-    worth = np.empty((games, size), dtype=np.float32)
-    value, spread = np.empty(games, dtype=np.float32), np.empty(games, dtype=np.float32)
-    cell, random = np.empty(games, dtype=np.int8), np.empty(games, dtype=np.bool_)
-    noise = exploration.noise
+    round_ = Round.empty(Games(variant, orders, np.empty_like(orders)), candidates - 1, None)
+    preference = np.empty((games, size), dtype=np.float32)
+    ahead = look_ahead(evaluator, boards)
     for k in range(size):
         tiles = np.ascontiguousarray(orders[:, k])
-        if search is not None and policy is not None:
-            found = search.run(boards, tiles, keys)
-            value, spread, policy[:, k] = found.outlook, found.luck, found.policy
-            worth[:], noise = 0.0, 0.0
-            worth[rows, found.cells] = 1.0
-        else:
-            q = _q_of(evaluator.evaluate(boards))
-            _expect(variant.tables, boards, tiles, q, value, spread, worth)
-        _choose(boards, keys, worth, exploration.share, noise, cell, random)
-        values[:, k], luck[:, k] = value, spread
-        cells[:, k], explored[:, k] = cell, random
-        boards[rows, cell] = tiles
+        round_.values[:, k], round_.luck[:, k] = ahead.value, ahead.luck
+        worth = worth_of(evaluator, boards, tiles, ahead)
+        explored = round_.explored[:, k]
+        _prefer(boards, keys, worth, exploration.share, exploration.noise, preference, explored)
+        looked_at = min(candidates, size - k)
+        cells = np.argsort(-preference, axis=1, kind="stable")[:, :looked_at].astype(np.int8)
+        after = np.repeat(boards[:, None], looked_at, axis=1)
+        np.put_along_axis(after, cells[:, :, None].astype(np.int64), tiles[:, None, None], axis=2)
+        flat = after.reshape(-1, size)
+        ahead = look_ahead(evaluator, flat)
+        points = ahead.value.reshape(games, looked_at)
+        gains = placement_gains(
+            variant,
+            np.repeat(boards, looked_at, axis=0),
+            np.repeat(tiles, looked_at),
+            cells.ravel(),
+        ).reshape(games, looked_at)
+        # The noise that a cell was preferred with stays with it.
+        at = cells.astype(np.int64)
+        noise = np.take_along_axis(preference, at, 1) - np.take_along_axis(worth, at, 1)
+        best = np.where(explored, 0, (gains + points + noise).argmax(axis=1))
+        rest = np.argsort(np.arange(looked_at) == best[:, None], axis=1, kind="stable")[:, :-1]
+        round_.games.cells[:, k] = cells[rows, best]
+        round_.others[:, k, : looked_at - 1] = np.take_along_axis(cells, rest, 1)
+        round_.others_after[:, k, : looked_at - 1] = np.take_along_axis(points, rest, 1)
+        chosen = rows * looked_at + best
+        boards = np.ascontiguousarray(flat[chosen])
+        ahead = type(ahead)(*(part[chosen] for part in ahead))
         if progress is not None:
             progress(k + 1, size)
-    return Round(Games(variant, orders, cells), values, luck, explored, policy)
+    return round_
+
+
+def search_round(
+    evaluator: Evaluator,
+    keys: NDArray[np.uint64],
+    share: float,
+    simulations: int,
+    progress: Progress | None = None,
+) -> Round:
+    """The same with a tree searched for every placement, a `share` of which are made at random.
+
+    The tree says what the afterstate before the draw is worth, and what a better policy is.
+    """
+    variant = evaluator.variant
+    orders = draw_orders(variant, keys)
+    games, size = orders.shape
+    boards = variant.empty_boards(games)
+    policy = np.zeros((games, size, size), dtype=np.float32)
+    round_ = Round.empty(Games(variant, orders, np.empty_like(orders)), 0, policy)
+    preference, worth = np.empty((games, size), dtype=np.float32), np.zeros((games, size))
+    search = Search(evaluator, games, Budget(simulations))
+    rows = np.arange(games)
+    for k in range(size):
+        tiles = np.ascontiguousarray(orders[:, k])
+        found = search.run(boards, tiles, keys)
+        round_.values[:, k], round_.luck[:, k], policy[:, k] = (
+            found.outlook,
+            found.luck,
+            found.policy,
+        )
+        explored = round_.explored[:, k]
+        _prefer(boards, keys, worth, share, 0.0, preference, explored)
+        cells = np.where(explored, preference.argmax(axis=1), found.cells).astype(np.int8)
+        round_.games.cells[:, k] = cells
+        boards[rows, cells] = tiles
+        if progress is not None:
+            progress(k + 1, size)
+    return round_
 
 
 def judge(evaluator: Evaluator, games: Games) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -164,15 +189,9 @@ def judge(evaluator: Evaluator, games: Games) -> tuple[NDArray[np.float32], NDAr
         answer = evaluator.evaluate(before)
         policy = np.exp(answer.policy_logits - answer.policy_logits.max(axis=2, keepdims=True))
         policy /= policy.sum(axis=2, keepdims=True)
-        worth = all_gains(variant, before) + _q_of(answer)
+        worth = all_gains(variant, before) + q_of(answer)
         by_tile = (policy * worth).sum(axis=2)
         chance = tiles_left(variant, before) / (variant.tiles - k)
         values[:, k] = (chance * by_tile).sum(axis=1)
         luck[:, k] = (chance * (by_tile - values[:, k, None]) ** 2).sum(axis=1)
     return values, luck
-
-
-def _q_of(answer: Evaluation) -> NDArray[np.float32]:
-    if answer.q is None:
-        raise UsageError("learning needs a network with the output q")
-    return answer.q

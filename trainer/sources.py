@@ -14,7 +14,7 @@ from azx.runtime.seeds import game_keys
 from azx.trainer.config import TrainConfig
 from azx.trainer.samples import Samples, samples_of
 from azx.trainer.schedule import exploration, lambda_at
-from azx.trainer.selfplay import Round, judge, play_round
+from azx.trainer.selfplay import Round, judge, play_round, search_round
 
 Progress = Callable[[int, int], None]
 
@@ -42,9 +42,13 @@ class SelfPlay:
         share = index / self.config.rounds
         count = settings.games_per_round
         keys = game_keys(self.config.seed ^ TRAINING, count, first=index * count)
-        played = play_round(
-            self.evaluator, keys, exploration(settings, share), settings.simulations, progress
-        )
+        explore = exploration(settings, share)
+        if settings.simulations:
+            played = search_round(
+                self.evaluator, keys, explore.share, settings.simulations, progress
+            )
+        else:
+            played = play_round(self.evaluator, keys, explore, settings.candidates, progress)
         return samples_of(played, lambda_at(self.config.learning, share)), played.games
 
 
@@ -66,8 +70,8 @@ class Recorded:
         policy = games.policy
         if policy is None:
             policy = np.eye(games.variant.cells, dtype=np.float16)[games.cells]
-        explored = np.zeros(games.cells.shape, dtype=np.bool_)
-        played = Round(games, values, luck, explored, policy.astype(np.float32))
+        played = Round.empty(games, 0, policy.astype(np.float32))
+        played.values[:], played.luck[:] = values, luck
         return samples_of(played, lam=1.0), games
 
 

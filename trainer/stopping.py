@@ -9,7 +9,7 @@ from azx.runtime.stats import Estimate, paired_difference
 from azx.trainer.config import EvaluationConfig
 
 
-def recent_gain(history: list[NDArray[np.int32]], patience: int) -> Estimate | None:
+def recent_gain(history: list[NDArray[np.float32]], patience: int) -> Estimate | None:
     """How much better the last `patience` evaluations scored than the `patience` before them.
 
     Each of `history` holds the scores on the same orders, so the luck of the draw cancels; the
@@ -23,7 +23,7 @@ def recent_gain(history: list[NDArray[np.int32]], patience: int) -> Estimate | N
     return paired_difference(recent, before)
 
 
-def standing_still(history: list[NDArray[np.int32]], config: EvaluationConfig) -> Estimate | None:
+def standing_still(history: list[NDArray[np.float32]], config: EvaluationConfig) -> Estimate | None:
     """The gain, where even the upper end of its interval is below `least_gain`; else None."""
     gain = recent_gain(history, config.patience)
     if gain is not None and gain.ci95[1] < config.least_gain:

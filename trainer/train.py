@@ -19,7 +19,14 @@ from azx.runtime.files import write_json
 from azx.runtime.records import Games, read_games, write_games
 from azx.runtime.stats import estimate
 from azx.runtime.variant import variant_named
-from azx.trainer.checkpoint import read_checkpoint, restore, save_best, save_last
+from azx.trainer.checkpoint import (
+    LoadedNetwork,
+    load_network,
+    read_checkpoint,
+    restore,
+    save_best,
+    save_last,
+)
 from azx.trainer.config import TrainConfig
 from azx.trainer.evaluation import Strength, measure
 from azx.trainer.initialise import initialise
@@ -91,8 +98,22 @@ class Training:
         self.seconds = 0.0
         # Recorded games teach what their own moves are worth, and one ply asks about all moves.
         self.judged_by = "policy" if self.held_out is not None else "one ply"
-        self.history: list[NDArray[np.int32]] = []  # that player's scores at each evaluation
+        self.history: list[NDArray[np.float32]] = []  # that player's scores at each evaluation
         self.best_round, self.best_score = 0, -1.0
+        self.begun_from: dict[str, Any] | None = None  # where the run whose weights these were stood
+
+    def begin_from(self, other: LoadedNetwork) -> None:
+        """Take the weights of a network that was trained before instead of the seed's."""
+        for network in (self.learner.network, self.learner.average):
+            try:
+                network.load_state_dict(other.network.state_dict())
+            except RuntimeError:
+                raise UsageError(
+                    f"the network to begin from is {other.config.network} for "
+                    f"{other.config.variant}, this run's {self.config.network} for "
+                    f"{self.config.variant}"
+                ) from None
+        self.begun_from = {"config": other.config.to_json(), **other.info}
 
     def resume(self) -> None:
         """Go back to the run's last checkpoint; `RunError` where it is of another config."""
@@ -103,7 +124,8 @@ class Training:
         info = checkpoint.info
         self.round, self.games_seen, self.seconds = info["round"], info["games"], info["seconds"]
         self.best_round, self.best_score = info["best_round"], info["best_score"]
-        self.history = [np.array(scores, dtype=np.int32) for scores in info["history"]]
+        self.history = [np.array(scores, dtype=np.float32) for scores in info["history"]]
+        self.begun_from = info["begun_from"]
 
     def info(self) -> dict[str, Any]:
         """Where the run stands."""
@@ -114,6 +136,7 @@ class Training:
             "best_round": self.best_round,
             "best_score": self.best_score,
             "recorded": self.held_out is not None,
+            "begun_from": self.begun_from,
         }
 
     def save(self) -> None:
@@ -230,15 +253,21 @@ def train(
     reporter: Reporter,
     games: Games | None = None,
     resume: bool = False,
+    begin_from: Path | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Outcome:
     """Train in the folder `run` until the rounds are done, it stands still, or `stop()` is true.
 
     `stop` is asked after every round; the run is then saved and `resume` goes on to the result of
-    an unbroken run. Raises `CheckFailed` where the network is not alive or the watchdog stops it.
+    an unbroken run. A new run takes its first weights from the run or checkpoint `begin_from`.
+    Raises `CheckFailed` where the network is not alive or the watchdog stops it.
     """
     with _alone_in(run):
-        training = _resumed(config, run, games) if resume else _new(config, run, games, reporter)
+        training = (
+            _resumed(config, run, games)
+            if resume
+            else _new(config, run, games, reporter, begin_from)
+        )
         journal = Journal(run, training.round)
         try:
             return _loop(training, journal, reporter, stop)
@@ -246,11 +275,15 @@ def train(
             journal.close()
 
 
-def _new(config: TrainConfig, run: Path, games: Games | None, reporter: Reporter) -> Training:
+def _new(
+    config: TrainConfig, run: Path, games: Games | None, reporter: Reporter, begin_from: Path | None
+) -> Training:
     """A run that begins, in a folder without one, after the checks before the first step."""
     if any((run / name).exists() for name in ("last.json", "best.json")):
         raise UsageError(f"{run} holds a run already: --resume goes on with it, or take another")
     training = Training(config, run, games)
+    if begin_from is not None:
+        training.begin_from(load_network(begin_from))
     reporter.passed(preflight(training.learner.network, config.seed))
     write_json(run / "config.json", training.config.to_json())
     if games is not None:

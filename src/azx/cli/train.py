@@ -92,6 +92,10 @@ def train(
     games: Annotated[
         Path | None, typer.Option(help="Learn from these recorded games instead of self-play.")
     ] = None,
+    from_: Annotated[
+        Path | None,
+        typer.Option("--from", help="Begin with the weights of this run or checkpoint."),
+    ] = None,
     resume: Annotated[bool, typer.Option(help="Go on with the run in --run.")] = False,
     threads: Annotated[
         int | None, typer.Option(min=1, help="Threads; default: every core.", show_default=False)
@@ -107,14 +111,18 @@ def train(
       azx train --preset quick --run runs/quick
       azx train --preset mini --set network.width=128
       azx train --run runs/quick --resume
+      azx train --preset champion --from runs/champion --run runs/longer
     """
     need_training_packages()
     import torch
 
+    from azx.runtime.errors import UsageError
     from azx.runtime.records import read_games
     from azx.trainer.train import train as train_run
 
     console = stderr()
+    if resume and from_:
+        raise UsageError("--resume goes on with the run's own weights: leave --from out")
     folder = run or Path("runs") / Path(preset).stem
     config, done = _config(folder, preset, set_ or [], resume)
     recorded = read_games(games) if games else None
@@ -131,7 +139,7 @@ def train(
     )
     with bar, _first_interrupt_asks(console, _go_on(folder)) as asked:
         screen = _Screen(console, bar, config.rounds, done)
-        outcome = train_run(config, folder, screen, recorded, resume, lambda: bool(asked))
+        outcome = train_run(config, folder, screen, recorded, resume, from_, lambda: bool(asked))
     _print_outcome(stdout(), outcome, folder, config.rounds)
 
 

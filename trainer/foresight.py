@@ -1,0 +1,101 @@
+"""What a network's q says of whole boards: points to come, and how much the next draw decides."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from azx.runtime.compiled import compiled
+from azx.runtime.errors import UsageError
+from azx.runtime.evaluator import Evaluation, Evaluator
+from azx.runtime.rules import add_board_gains, placement_gain
+from azx.runtime.search.endgame import exact_value
+
+#: Boards with so few empty cells are worth what perfect play makes of them, in a few microseconds;
+#: all earlier values are learnt from these.
+EXACT_CELLS = 3
+
+
+class Foresight(NamedTuple):
+    """B boards looked at by one forward. Full boards promise nothing."""
+
+    q: NDArray[np.float32]  # [B, T, C] as the network says it
+    value: NDArray[np.float32]  # [B] mean over the next tiles of the best gain + q
+    luck: NDArray[np.float32]  # [B] variance of the same over the next tiles, points²
+
+
+@compiled
+def _expect(tables, boards, q, exact_cells, value, luck):  # type: ignore[no-untyped-def]
+    games, size = boards.shape
+    kinds = q.shape[1]
+    worth = np.empty((kinds, size), dtype=np.float32)
+    left = np.empty(kinds, dtype=np.bool_)
+    for g in range(games):
+        board = boards[g]
+        left[:] = True
+        empty = 0
+        unused = (1 << kinds) - 1
+        for c in range(size):
+            if board[c] >= 0:
+                left[board[c]] = False
+                unused ^= 1 << board[c]
+            else:
+                empty += 1
+        if empty == 0:
+            value[g], luck[g] = 0.0, 0.0
+            continue
+        worth[:] = q[g]
+        add_board_gains(tables, board, worth)
+        total = 0.0
+        squares = 0.0
+        count = 0
+        for t in range(kinds):
+            if not left[t]:
+                continue
+            best = np.float32(-1e9)
+            for c in range(size):
+                if board[c] < 0:
+                    best = max(best, worth[t, c])
+            total += float(best)
+            squares += float(best) ** 2
+            count += 1
+        mean = total / count
+        luck[g] = max(squares / count - mean * mean, 0.0)
+        if empty <= exact_cells:
+            mean = exact_value(tables, board, unused, empty, count)
+        value[g] = mean
+
+
+@compiled
+def _worth(tables, boards, tiles, q, worth):  # type: ignore[no-untyped-def]
+    for g in range(boards.shape[0]):
+        for c in range(boards.shape[1]):
+            if boards[g, c] < 0:
+                gain = placement_gain(tables, boards[g], tiles[g], c)
+                worth[g, c] = gain + q[g, tiles[g], c]
+
+
+def q_of(answer: Evaluation) -> NDArray[np.float32]:
+    """The output that learning cannot do without."""
+    if answer.q is None:
+        raise UsageError("learning needs a network with the output q")
+    return answer.q
+
+
+def look_ahead(evaluator: Evaluator, boards: NDArray[np.int8]) -> Foresight:
+    """Judge `boards` int8 [B, C]."""
+    q = q_of(evaluator.evaluate(boards))
+    value, luck = np.empty(len(boards), dtype=np.float32), np.empty(len(boards), dtype=np.float32)
+    _expect(evaluator.variant.tables, boards, q, EXACT_CELLS, value, luck)
+    return Foresight(q, value, luck)
+
+
+def worth_of(
+    evaluator: Evaluator, boards: NDArray[np.int8], tiles: NDArray[np.int8], ahead: Foresight
+) -> NDArray[np.float32]:
+    """float32 [B, C]: gain + q of laying each of `tiles` [B] on each cell; -inf on filled ones."""
+    worth = np.full(boards.shape, -np.inf, dtype=np.float32)
+    _worth(evaluator.variant.tables, boards, tiles, ahead.q, worth)
+    return worth
