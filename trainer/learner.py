@@ -62,14 +62,16 @@ def losses(
         left = torch.from_numpy(tiles_left(network.variant, batch.boards)).to(device)
         weight = left / left.sum()
     empty = (~filled).sum(dim=1, keepdim=True)
-    entropy = -(log_policy.exp() * log_policy).sum(dim=2)
+    with torch.no_grad():
+        entropy = -(log_policy.exp() * log_policy).sum(dim=2)
+        floor_entropy = (-torch.special.xlogy(target, target).sum(dim=2) * weight).sum()
     return Losses(
         q=error,
         # The targets of the other cells are values: no luck is in them.
         floor=torch.from_numpy(batch.floor).sum() / looked_at.sum().cpu(),
         policy=(-(target * log_policy).sum(dim=2) * weight).sum(),
-        entropy=(-torch.special.xlogy(target, target).sum(dim=2) * weight).sum(),
-        departure=((empty.float().log() - entropy) * weight).sum().detach(),
+        entropy=floor_entropy,
+        departure=((empty.float().log() - entropy) * weight).sum(),
     )
 
 
