@@ -79,7 +79,7 @@ def test_interrupted_killed_and_resumed(tmp_path: Path) -> None:
     ("arguments", "says"),
     [
         (("--set", "network.widht=3"), "unknown field network.widht"),
-        (("--preset", "huge"), "no preset 'huge'; there are: champion, mini"),
+        (("--preset", "huge"), "no preset 'huge'; there are: champion, champion-2, mini"),
         (("--resume",), "no such file"),
         (("--games", "none.npz"), "no such file"),
     ],

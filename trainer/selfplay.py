@@ -58,7 +58,7 @@ class Exploration:
 
 @compiled
 def _prefer(boards, keys, worth, share, noise, preference, explored):  # type: ignore[no-untyped-def]
-    """`worth` [G, C] with Gumbel noise; for a `share` of the games mere chance. -inf where filled."""
+    """`worth` [G, C] with Gumbel noise; chance for a `share` of the games. -inf where filled."""
     games, size = boards.shape
     for g in range(games):
         placed = 0

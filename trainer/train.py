@@ -100,7 +100,7 @@ class Training:
         self.judged_by = "policy" if self.held_out is not None else "one ply"
         self.history: list[NDArray[np.float32]] = []  # that player's scores at each evaluation
         self.best_round, self.best_score = 0, -1.0
-        self.begun_from: dict[str, Any] | None = None  # where the run whose weights these were stood
+        self.begun_from: dict[str, Any] | None = None  # where the run before this one stood
 
     def begin_from(self, other: LoadedNetwork) -> None:
         """Take the weights of a network that was trained before instead of the seed's."""
