@@ -176,6 +176,12 @@ def test_samples_turn_by_half_a_turn() -> None:
     assert (same.boards == samples.boards).all()
     assert (turned.boards[:, ::-1] == samples.boards).all()
     assert (turned.cells == MINI.cells - 1 - samples.cells).all()
+    lesson = np.arange(len(samples) * MINI.tiles * MINI.cells, dtype=np.float16)
+    lesson = lesson.reshape(len(samples), MINI.tiles, MINI.cells)
+    taught = replace(samples, lesson=lesson).take(rows, rows % 2 == 0).lesson
+    assert taught is not None
+    assert (taught[::2, :, ::-1] == lesson[::2]).all()
+    assert (taught[1::2] == lesson[1::2]).all()
     several = samples.others >= 0
     assert (turned.others == np.where(several, MINI.cells - 1 - samples.others, -1)).all()
     gain = rules.placement_gains(MINI, samples.boards, samples.tiles, samples.cells)
@@ -310,6 +316,52 @@ def test_a_resumed_run_learns_from_what_it_learnt_from(tmp_path: Path) -> None:
     assert "held_out_value_loss" not in reporter.metrics[-1]
 
 
+def test_a_run_begins_from_another(tmp_path: Path) -> None:
+    train(SMALL, tmp_path / "first", Silent())
+    taken = replace(SMALL, rounds=1, learning=replace(SMALL.learning, rate=1e-9, weight_decay=0.0))
+    train(taken, tmp_path / "second", Silent(), begin_from=tmp_path / "first")
+    first, second = (load_network(tmp_path / run) for run in ("first", "second"))
+    for name, tensor in first.network.state_dict().items():
+        torch.testing.assert_close(second.network.state_dict()[name], tensor)
+    assert second.info["begun_from"]["round"] == first.info["round"]
+    wider = replace(SMALL, network=replace(SMALL.network, width=64))
+    with pytest.raises(UsageError, match="the network to begin from is"):
+        train(wider, tmp_path / "third", Silent(), begin_from=tmp_path / "first")
+
+
+def test_a_network_learns_from_a_teacher(tmp_path: Path) -> None:
+    """It plays nearly as well in half the rounds; interrupted and resumed, exactly the same."""
+    more = replace(SMALL, selfplay=replace(SMALL.selfplay, games_per_round=256))
+    teacher, student = Silent(), Silent()
+    train(replace(more, rounds=12), tmp_path / "teacher", teacher)
+    learning = replace(SMALL.learning, rate=4e-3, lambda_start=0.0)
+    config = replace(more, rounds=6, learning=learning, seed=1)
+    train(config, tmp_path / "unbroken", student, teacher=tmp_path / "teacher")
+    first, last = student.metrics[0], student.metrics[-1]
+    assert last["lesson_loss"] < 0.25 * first["lesson_loss"]
+    assert last["one_ply"] > teacher.metrics[-1]["one_ply"] - 2.0
+    broken = tmp_path / "broken"
+    train(config, broken, Silent(), teacher=tmp_path / "teacher", stop=lambda: True)
+    train(config, broken, Silent(), resume=True)
+    one, other = (read_checkpoint(tmp_path / run / "last.json") for run in ("unbroken", "broken"))
+    assert all((tensor == other.tensors[name]).all() for name, tensor in one.tensors.items())
+
+
+def test_teachers_that_cannot_teach_are_refused(tmp_path: Path) -> None:
+    train(replace(SMALL, rounds=1), tmp_path / "teacher", Silent())
+    keys = game_keys(11, 40)
+    games = play_games(GreedyPlayer(MINI), draw_orders(MINI, keys), keys)
+    with pytest.raises(UsageError, match="leave one out"):
+        train(SMALL, tmp_path / "run", Silent(), games, teacher=tmp_path / "teacher")
+    with pytest.raises(UsageError, match="the teacher plays mini, the run is for standard"):
+        train(
+            replace(SMALL, variant="standard"),
+            tmp_path / "run",
+            Silent(),
+            teacher=tmp_path / "teacher",
+        )
+
+
 def test_two_processes_cannot_train_in_one_folder(tmp_path: Path) -> None:
     with (tmp_path / "lock").open("w") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
@@ -384,7 +436,7 @@ def test_the_watchdog_stops_a_real_run_that_goes_dead(tmp_path: Path) -> None:
     """The bug put in after the checks before the first step."""
     from azx.trainer.train import Training
 
-    training = Training(SMALL, tmp_path, None)
+    training = Training(SMALL, tmp_path, None, None)
     zero_every_vector(training.learner.network)
     watchdog = Watchdog(training.learner.network, steps=40)
     training.play_and_learn(watchdog, Silent())

@@ -3,6 +3,7 @@
     RUN/last.json                  what is needed to go on; names its weights
     RUN/last-000120.safetensors    network, average, optimiser and replay after round 120
     RUN/best.json, best-....safetensors    the averaged weights that scored best
+    RUN/teacher.json, teacher-....safetensors    the network that is learnt from, where there is one
 
 The tensors are written first, under a new name; renaming the JSON onto the old one is the moment
 the checkpoint exists. Only then are the older tensors removed.
@@ -99,6 +100,11 @@ def save_last(
 def save_best(run: Path, config: TrainConfig, info: dict[str, Any], network: nn.Module) -> None:
     """Write the averaged weights alone."""
     _write(run, "best", config, info, _numbers(network, "average"))
+
+
+def save_teacher(run: Path, teacher: LoadedNetwork) -> None:
+    """Write the network that the run learns from as `teacher.json`, for `load_network`."""
+    _write(run, "teacher", teacher.config, teacher.info, _numbers(teacher.network, "average"))
 
 
 def read_checkpoint(path: Path) -> Checkpoint:

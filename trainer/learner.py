@@ -23,6 +23,7 @@ class Losses(NamedTuple):
     """Of one batch. Squared errors are in points²; the policy's are in nats, per tile."""
 
     q: Tensor  # mean squared error of q at the cells looked at
+    lesson: Tensor  # mean squared difference from the teacher's q, over all that may be laid; or 0
     floor: Tensor  # the part of it that is the draws' luck
     policy: Tensor  # cross-entropy to the improved policy
     entropy: Tensor  # of the improved policy: the floor under its cross-entropy
@@ -30,7 +31,7 @@ class Losses(NamedTuple):
 
     def total(self, policy_weight: float) -> Tensor:
         """What is minimised."""
-        return self.q / POINTS**2 + policy_weight * self.policy
+        return (self.q + self.lesson) / POINTS**2 + policy_weight * self.policy
 
 
 def losses(
@@ -51,6 +52,12 @@ def losses(
     error = mse_loss(q[looked_at], after[looked_at])
     log_policy = log_softmax(outputs.policy_logits, dim=2)
     filled = torch.from_numpy(batch.boards >= 0).to(device)
+    left = torch.from_numpy(tiles_left(network.variant, batch.boards)).to(device)
+    lesson = torch.zeros((), device=device)
+    if batch.lesson is not None:
+        taught = torch.from_numpy(batch.lesson).to(device).float()
+        may_be_laid = left[:, :, None] * (~filled)[:, None, :]
+        lesson = ((outputs.q - taught).square() * may_be_laid).sum() / may_be_laid.sum()
     if batch.policy is not None:
         log_policy = log_policy[rows, tiles].unsqueeze(1)
         target = torch.from_numpy(batch.policy).to(device).unsqueeze(1)
@@ -59,7 +66,6 @@ def losses(
         gains = torch.from_numpy(all_gains(network.variant, batch.boards)).to(device)
         worth = (gains + outputs.q.detach()) / temperature
         target = worth.masked_fill(filled.unsqueeze(1), MASKED_LOGIT).softmax(dim=2)
-        left = torch.from_numpy(tiles_left(network.variant, batch.boards)).to(device)
         weight = left / left.sum()
     empty = (~filled).sum(dim=1, keepdim=True)
     with torch.no_grad():
@@ -67,6 +73,7 @@ def losses(
         floor_entropy = (-torch.special.xlogy(target, target).sum(dim=2) * weight).sum()
     return Losses(
         q=error,
+        lesson=lesson,
         # The targets of the other cells are values: no luck is in them.
         floor=torch.from_numpy(batch.floor).sum() / looked_at.sum().cpu(),
         policy=(-(target * log_policy).sum(dim=2) * weight).sum(),

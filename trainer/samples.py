@@ -29,6 +29,8 @@ class Samples:
     #: [M, C] where a better player would lay the tile; None: the network's own q decides, for all
     #: next tiles at once.
     policy: NDArray[np.float32] | None
+    #: [M, T, C] a teacher's q before the placement; None: there is no teacher.
+    lesson: NDArray[np.float16] | None
 
     def __len__(self) -> int:
         return len(self.boards)
@@ -41,6 +43,10 @@ class Samples:
         if self.policy is not None:
             policy = self.policy[rows]
             policy = np.where(turned[:, None], policy[:, ::-1], policy)
+        lesson = None
+        if self.lesson is not None:
+            lesson = self.lesson[rows]
+            lesson[turned] = lesson[turned][:, :, ::-1]
         return Samples(
             np.where(turned[:, None], half_turn(boards), boards),
             self.tiles[rows],
@@ -50,6 +56,7 @@ class Samples:
             self.others_after[rows],
             self.floor[rows],
             policy,
+            lesson,
         )
 
 
@@ -86,6 +93,7 @@ def samples_of(played: Round, lam: float) -> Samples:
         played.others_after.reshape(games * cells, -1),
         floor[:, 1:].ravel(),
         None if policy is None else policy.reshape(games * cells, cells),
+        lesson=None,
     )
 
 

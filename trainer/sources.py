@@ -1,8 +1,9 @@
-"""Where rounds of games come from: the network's own play, or a record of somebody's."""
+"""Where rounds of games come from: the network's own play, a teacher's, or a record."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -12,6 +13,7 @@ from azx.runtime.evaluator import Evaluator
 from azx.runtime.records import Games
 from azx.runtime.seeds import game_keys
 from azx.trainer.config import TrainConfig
+from azx.trainer.foresight import q_of
 from azx.trainer.samples import Samples, samples_of
 from azx.trainer.schedule import exploration, lambda_at
 from azx.trainer.selfplay import Round, judge, play_round, search_round
@@ -50,6 +52,23 @@ class SelfPlay:
         else:
             played = play_round(self.evaluator, keys, explore, settings.candidates, progress)
         return samples_of(played, lambda_at(self.config.learning, share)), played.games
+
+
+class Taught:
+    """A teacher plays instead, and says of every tile and cell what it thinks of them."""
+
+    def __init__(self, config: TrainConfig, teacher: Evaluator) -> None:
+        if teacher.variant.name != config.variant:
+            raise UsageError(
+                f"the teacher plays {teacher.variant.name}, the run is for {config.variant}"
+            )
+        self.teacher, self.play = teacher, SelfPlay(config, teacher)
+
+    def samples(self, index: int, progress: Progress | None) -> tuple[Samples, Games]:
+        """The teacher's games as it would learn from them itself, with its q beside."""
+        samples, games = self.play.samples(index, progress)
+        lesson = q_of(self.teacher.evaluate(samples.boards)).astype(np.float16)
+        return replace(samples, lesson=lesson), games
 
 
 class Recorded:

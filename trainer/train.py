@@ -26,6 +26,7 @@ from azx.trainer.checkpoint import (
     restore,
     save_best,
     save_last,
+    save_teacher,
 )
 from azx.trainer.config import TrainConfig
 from azx.trainer.evaluation import Strength, measure
@@ -35,7 +36,7 @@ from azx.trainer.learner import Learner, Losses, choose_precision, losses
 from azx.trainer.network import PolicyValueNetwork
 from azx.trainer.preflight import Preflight, preflight
 from azx.trainer.samples import Replay
-from azx.trainer.sources import Recorded, SelfPlay, Source, split
+from azx.trainer.sources import Recorded, SelfPlay, Source, Taught, split
 from azx.trainer.stopping import standing_still
 from azx.trainer.torch_evaluator import TorchEvaluator
 from azx.trainer.watchdog import Watchdog
@@ -74,8 +75,14 @@ class Outcome:
 class Training:
     """A run in progress: all that a checkpoint holds, and the loop around it."""
 
-    def __init__(self, config: TrainConfig, run: Path, games: Games | None) -> None:
-        """Make the network from the config's seed; `games` are recorded ones to learn from."""
+    def __init__(
+        self,
+        config: TrainConfig,
+        run: Path,
+        games: Games | None,
+        teacher: PolicyValueNetwork | None,
+    ) -> None:
+        """Make the network from the config's seed; it learns from `games`, `teacher` or itself."""
         precision = choose_precision(config.learning.precision)
         # What `auto` came to on this machine is part of the run: elsewhere it goes on the same.
         learning = replace(config.learning, precision=str(precision).removeprefix("torch."))
@@ -88,11 +95,14 @@ class Training:
         evaluator = TorchEvaluator(self.learner.average, precision)
         self.source: Source
         self.held_out: Games | None = None
-        if games is None:
-            self.source = SelfPlay(config, evaluator)
-        else:
+        self.taught = teacher is not None
+        if games is not None:
             learnt_from, self.held_out = split(games)
             self.source = Recorded(learnt_from, evaluator)
+        elif teacher is not None:
+            self.source = Taught(config, TorchEvaluator(teacher, precision))
+        else:
+            self.source = SelfPlay(config, evaluator)
         self.round = 0
         self.games_seen = 0
         self.seconds = 0.0
@@ -136,6 +146,7 @@ class Training:
             "best_round": self.best_round,
             "best_score": self.best_score,
             "recorded": self.held_out is not None,
+            "taught": self.taught,
             "begun_from": self.begun_from,
         }
 
@@ -222,11 +233,12 @@ class Training:
 
 def _mean_losses(found: list[Losses]) -> dict[str, float]:
     """Means by name; the values' errors in points², the policy's in nats."""
-    q, floor, policy, entropy, departure = (
+    q, lesson, floor, policy, entropy, departure = (
         float(np.mean([float(part) for part in column])) for column in zip(*found, strict=True)
     )
     return {
         "value_loss": q,
+        "lesson_loss": lesson,
         "value_floor": floor,
         "policy_loss": policy,
         "policy_floor": entropy,
@@ -254,19 +266,21 @@ def train(
     games: Games | None = None,
     resume: bool = False,
     begin_from: Path | None = None,
+    teacher: Path | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Outcome:
     """Train in the folder `run` until the rounds are done, it stands still, or `stop()` is true.
 
     `stop` is asked after every round; the run is then saved and `resume` goes on to the result of
-    an unbroken run. A new run takes its first weights from the run or checkpoint `begin_from`.
+    an unbroken run. A new run takes its first weights from the run or checkpoint `begin_from`, and
+    learns from the games and the judgement of `teacher` instead of its own.
     Raises `CheckFailed` where the network is not alive or the watchdog stops it.
     """
     with _alone_in(run):
         training = (
             _resumed(config, run, games)
             if resume
-            else _new(config, run, games, reporter, begin_from)
+            else _new(config, run, games, reporter, begin_from, teacher)
         )
         journal = Journal(run, training.round)
         try:
@@ -276,18 +290,28 @@ def train(
 
 
 def _new(
-    config: TrainConfig, run: Path, games: Games | None, reporter: Reporter, begin_from: Path | None
+    config: TrainConfig,
+    run: Path,
+    games: Games | None,
+    reporter: Reporter,
+    begin_from: Path | None,
+    teacher: Path | None,
 ) -> Training:
     """A run that begins, in a folder without one, after the checks before the first step."""
+    if games is not None and teacher is not None:
+        raise UsageError("a run learns from recorded games or from a teacher: leave one out")
     if any((run / name).exists() for name in ("last.json", "best.json")):
         raise UsageError(f"{run} holds a run already: --resume goes on with it, or take another")
-    training = Training(config, run, games)
+    taught_by = None if teacher is None else load_network(teacher)
+    training = Training(config, run, games, None if taught_by is None else taught_by.network)
     if begin_from is not None:
         training.begin_from(load_network(begin_from))
     reporter.passed(preflight(training.learner.network, config.seed))
     write_json(run / "config.json", training.config.to_json())
     if games is not None:
         write_games(run / GAMES, games)
+    if taught_by is not None:
+        save_teacher(run, taught_by)
     return training
 
 
@@ -295,8 +319,13 @@ def _resumed(config: TrainConfig, run: Path, games: Games | None) -> Training:
     """A run that goes on from its last checkpoint, learning from what it learnt from before."""
     if games is not None:
         raise UsageError(f"a resumed run goes on with the games in {run / GAMES}: leave them out")
-    recorded = read_checkpoint(run / "last.json").info["recorded"]
-    training = Training(config, run, read_games(run / GAMES) if recorded else None)
+    info = read_checkpoint(run / "last.json").info
+    training = Training(
+        config,
+        run,
+        read_games(run / GAMES) if info["recorded"] else None,
+        load_network(run / "teacher.json").network if info["taught"] else None,
+    )
     training.resume()
     return training
 

@@ -46,7 +46,7 @@ class Watchdog:
             self._seen, self._furthest, self._alive = 0, 0.0, set()
 
     def _check_finite(self, report: StepReport) -> None:
-        loss = report.losses.q + report.losses.policy
+        loss = report.losses.q + report.losses.lesson + report.losses.policy
         if math.isfinite(report.gradient_norm) and bool(torch.isfinite(loss)):
             return
         broken = [

@@ -81,7 +81,8 @@ def train(
         typer.Option(help="Folder for the run; default runs/PRESET.", show_default=False),
     ] = None,
     preset: Annotated[
-        str, typer.Option(help="quick, mini, standard, recorded, or a TOML file of one's own.")
+        str,
+        typer.Option(help="mini, quick, standard, champion, small, or a TOML file of one's own."),
     ] = "standard",
     set_: Annotated[
         list[str] | None,
@@ -95,6 +96,10 @@ def train(
     from_: Annotated[
         Path | None,
         typer.Option("--from", help="Begin with the weights of this run or checkpoint."),
+    ] = None,
+    teacher: Annotated[
+        Path | None,
+        typer.Option(help="Learn from the play and judgement of this run or checkpoint."),
     ] = None,
     resume: Annotated[bool, typer.Option(help="Go on with the run in --run.")] = False,
     threads: Annotated[
@@ -111,7 +116,8 @@ def train(
       azx train --preset quick --run runs/quick
       azx train --preset mini --set network.width=128
       azx train --run runs/quick --resume
-      azx train --preset champion --from runs/champion --run runs/longer
+      azx train --preset champion-2 --from runs/champion
+      azx train --preset small --teacher runs/champion-2
     """
     need_training_packages()
     import torch
@@ -123,6 +129,8 @@ def train(
     console = stderr()
     if resume and from_:
         raise UsageError("--resume goes on with the run's own weights: leave --from out")
+    if resume and teacher:
+        raise UsageError("--resume goes on with the run's own teacher: leave --teacher out")
     folder = run or Path("runs") / Path(preset).stem
     config, done = _config(folder, preset, set_ or [], resume)
     recorded = read_games(games) if games else None
@@ -139,7 +147,9 @@ def train(
     )
     with bar, _first_interrupt_asks(console, _go_on(folder)) as asked:
         screen = _Screen(console, bar, config.rounds, done)
-        outcome = train_run(config, folder, screen, recorded, resume, from_, lambda: bool(asked))
+        outcome = train_run(
+            config, folder, screen, recorded, resume, from_, teacher, lambda: bool(asked)
+        )
     _print_outcome(stdout(), outcome, folder, config.rounds)
 
 
