@@ -96,6 +96,25 @@ def test_the_network_follows_the_contract(trunk: str, variant: Variant) -> None:
         assert value[row] == pytest.approx(float(expected), abs=1e-4)
 
 
+@pytest.mark.parametrize("trunk", ["dense", "conv"])
+def test_a_board_and_its_half_turn_are_judged_alike(trunk: str) -> None:
+    """Asked to, a network takes the mean of both; in training it sees one of them."""
+    boards = torch.from_numpy(random_boards(STANDARD, 40, seed=1))
+    turned = boards.flip(1)
+    plain = network_of(STANDARD, trunk)
+    both = PolicyValueNetwork(STANDARD, replace(plain.config, half_turn=True)).eval()
+    both.load_state_dict(plain.state_dict())
+    with torch.inference_mode():
+        here, there = plain(boards), plain(turned)
+        found, again = both(boards), both(turned)
+        torch.testing.assert_close(found.q, 0.5 * (here.q + there.q.flip(2)))
+        torch.testing.assert_close(again.q, found.q.flip(2))
+        torch.testing.assert_close(again.value, found.value)
+        torch.testing.assert_close(again.policy_logits, found.policy_logits.flip(2))
+        assert not torch.equal(here.q, there.q.flip(2))
+        torch.testing.assert_close(both.train()(boards).q, here.q)
+
+
 def test_both_trunks_look_at_the_whole_board() -> None:
     board = random_boards(STANDARD, 11, seed=3)[10:]
     for trunk in ("dense", "conv"):

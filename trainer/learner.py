@@ -100,7 +100,7 @@ class Learner:
         self, network: PolicyValueNetwork, config: LearningConfig, precision: torch.dtype
     ) -> None:
         self.network, self.config, self.precision = network, config, precision
-        self.average = copy.deepcopy(network).requires_grad_(False)
+        self.average = copy.deepcopy(network).requires_grad_(False).eval()
         self.optimizer = torch.optim.AdamW(
             network.parameters(), lr=config.rate, weight_decay=config.weight_decay, fused=True
         )
