@@ -88,9 +88,10 @@ def rows(figures: dict[str, Any]) -> list[str]:
     """The Markdown table of the figures."""
     if "optimum" in figures:
         head = [f"The optimum, by the exact solver, is {figures['optimum']} points.", ""]
-        head += ["| player | expected score, exact | share of the optimum |", "|---|---|---|"]
+        head += ["| player | expected score, exact | regret | share of the optimum |"]
+        head += ["|---|---|---|---|"]
         return head + [
-            f"| {name} | {f['expected']:.3f} | {100 * f['share']:.2f}% |"
+            f"| {name} | {f['expected']:.3f} | {f['regret']:.3f} | {100 * f['share']:.2f}% |"
             for name, f in figures.items()
             if name != "optimum"
         ]
@@ -107,6 +108,24 @@ def rows(figures: dict[str, Any]) -> list[str]:
     ]
 
 
+def origin(training: dict[str, Any]) -> str:
+    """Where the weights come from, in a sentence or two."""
+    played = "games of a teacher" if training.get("taught") else "games of self-play"
+    if training.get("recorded"):
+        played = "recorded games"
+    said = (
+        f"Trained with {training.get('games', 0):,} {played} in "
+        f"{training.get('seconds', 0) / 60:.1f} minutes; the network of "
+        f"round {training.get('round')}."
+    )
+    if before := training.get("begun_from"):
+        said += (
+            f" Its first weights are those of a run of {before['games']:,} games and "
+            f"{before['seconds'] / 60:.1f} minutes."
+        )
+    return said
+
+
 def markdown(name: str, card: ModelCard, sha256: str, figures: dict[str, Any]) -> str:
     """The card for people."""
     training, parameters = card.training, card.parameters
@@ -116,13 +135,12 @@ def markdown(name: str, card: ModelCard, sha256: str, figures: dict[str, Any]) -
         "",
         f"A network for `{card.variant.name}`: {card.network.get('trunk')} trunk, "
         f"{card.network.get('width')} wide, {card.network.get('blocks')} block(s), "
-        f"{count:,} parameters in {len(parameters)} tensors.",
+        f"{count:,} parameters in {len(parameters)} tensors."
+        + (" A board and its half turn are judged." if card.network.get("half_turn") else ""),
         "",
         *rows(figures),
         "",
-        f"Trained with {training.get('games', 0):,} games of self-play in "
-        f"{training.get('seconds', 0) / 60:.1f} minutes; the network of "
-        f"round {training.get('round')}. Through the export gate: "
+        f"{origin(training)} Through the export gate: "
         f"{'verified' if card.verified else 'UNVERIFIED'}.",
         "",
         "Input, outputs and their meaning: the contract in the README. It plays this variant and "
