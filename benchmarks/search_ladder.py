@@ -27,29 +27,13 @@ from azx.runtime.onnx_evaluator import open_model
 from azx.runtime.play import parts, play_part
 from azx.runtime.players import network_player
 from azx.runtime.records import Games, read_orders
-from azx.runtime.rules import all_gains, tiles_left
+from azx.runtime.review import luck_of
 from azx.runtime.search import Budget
 from azx.runtime.seeds import game_keys
 from azx.runtime.stats import estimate, paired_difference
 
 #: Games between two savings.
 PART = 500
-
-
-def luck_of(evaluator: Evaluator, games: Games) -> NDArray[np.float64]:
-    """float64 [N]: points that the draws gave, by what the network foresees; 0 in the mean."""
-    boards, rows = games.boards(), np.arange(len(games))
-    total = np.zeros(len(games))
-    for turn in range(games.variant.cells):
-        before = np.ascontiguousarray(boards[:, turn])
-        q = evaluator.evaluate(before).q
-        assert q is not None, "the network must have the output q"
-        worth = all_gains(games.variant, before) + q
-        best = np.where((before < 0)[:, None, :], worth, -np.inf).max(axis=2).astype(np.float64)
-        left = tiles_left(games.variant, before)
-        mean = np.where(left, best, 0.0).sum(axis=1) / left.sum(axis=1)
-        total += best[rows, games.orders[:, turn]] - mean
-    return total
 
 
 def play_rung(

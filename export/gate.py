@@ -6,11 +6,12 @@ import hashlib
 import importlib.metadata
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
 from azx.export.auditing import Audit, audit
@@ -29,10 +30,12 @@ from azx.export.isolation import separate_copy
 from azx.export.locate import first_departure
 from azx.export.mutants import mutants_check
 from azx.export.parity import compare
+from azx.export.playing import own_boards, play_checks
+from azx.export.precision import Precision, converted, loosened
 from azx.export.reference import Reference, reference_of
 from azx.export.statistics import ParameterFacts
 from azx.runtime.answers import present_providers
-from azx.runtime.contract import OUTPUTS
+from azx.runtime.contract import BOARD, OUTPUTS
 from azx.runtime.errors import CheckFailed, ModelError, UsageError
 from azx.runtime.files import whole_file
 from azx.runtime.golden import Golden, encode_golden
@@ -88,6 +91,7 @@ def export_model(
     training: dict[str, Any] | None = None,
     made_by: dict[str, str] | None = None,
     opset: int = OPSET,
+    precision: Precision = Precision.FLOAT32,
     force: bool = False,
     seed: int = 0,
     progress: Callable[[str], None] | None = None,
@@ -97,9 +101,10 @@ def export_model(
     `takes` says what goes in: the boards of a variant, for a network of the contract, or the inputs
     of any other, with rows `given` where real ones are to be had. The checks: an audit; the graph
     has the module's interface; torch and the saved file agree, in a fresh process without torch;
-    faults put into copies of the graph are caught; the finished file passes
-    `azx.runtime.verify`. `network`, `training` and `made_by` go into the file's card, the last with
-    the versions of what exported it. `progress` is told what is being done.
+    faults put into copies of the graph are caught; the finished file passes `azx.runtime.verify`.
+    Another `precision` than float32 is made from the graph that has passed, compared with torch
+    within wider bounds, and judged by play. `network`, `training` and `made_by` go into the file's
+    card, the last with the versions of what exported it. `progress` is told what is being done.
 
     Raises `GateRefused`, a `CheckFailed` with the report, at the first stage with a failure, and
     `UsageError` where the module cannot be copied or run, or `out` cannot be written. In either
@@ -125,6 +130,7 @@ def export_model(
     stages.report.about = {
         "interface": interface.to_json(),
         "opset": opset,
+        "precision": precision,
         "made_by": {**(made_by or {}), **_versions()},
     }
 
@@ -157,11 +163,24 @@ def export_model(
         tell("putting faults into copies of the graph")
         stages.add([mutants_check(graph, reference, opset)])
 
+    if precision != Precision.FLOAT32:
+        tell(f"converting to {precision}")
+        small = _smaller(emitted, precision, families, variant, stages)
+        reference = loosened(reference, precision)
+        for provider in present_providers():
+            tell(f"comparing {precision} with torch, on {provider}")
+            stages.add(_parity(small, reference, provider, variant, f" {precision}"))
+        if variant is not None:
+            tell(f"playing against float32 in {precision}")
+            stages.add(play_checks(graph, small.graph, variant))
+        graph = small.graph
+
     tell("writing and verifying the file")
     names = [name for name in reference.expected if variant is None or name in OUTPUTS]
     golden, bounds = _golden(reference, names, stages.report)
     general: dict[str, Any] = {
         "network": network or {},
+        "precision": precision,
         "training": training or {},
         "interface": interface.to_json(),
         "parameters": [_recorded(facts) for facts in audited.parameters],
@@ -263,11 +282,37 @@ def _parity(
         path = Path(folder) / "graph.onnx"
         path.write_bytes(emitted.graph)
         checks = compare(path, reference, provider, variant, at)
-    if any(check.figures and not check.passed for check in checks if check.name != "best moves"):
+    if any(
+        check.figures and not check.passed
+        for check in checks
+        if not check.name.startswith("best moves")
+    ):
         place = first_departure(emitted, reference)
         says = f"the first value that departs is in {place}" if place else "no single node departs"
         checks.append(Check("where", False, says))
     return checks
+
+
+def _smaller(
+    emitted: Emitted,
+    precision: Precision,
+    families: Families,
+    variant: Variant | None,
+    stages: _Stages,
+) -> Emitted:
+    """The graph in `precision`; calibrated on its own games, or on the ordinary rows."""
+    rows = families.take(families.rows_of(families.names[0]))
+    if variant is not None:
+        rows = Batch({BOARD: torch.from_numpy(own_boards(emitted.graph, variant))}, {BOARD: 0})
+    try:
+        graph = converted(emitted.graph, precision, rows)
+    except CheckFailed as error:
+        stages.refuse([Check(f"convert {precision}", False, str(error))])
+        raise
+    share = len(graph) / len(emitted.graph)
+    says = f"{len(graph)} bytes, {100 * share:.0f}% of float32's"
+    stages.add([Check(f"convert {precision}", True, says, {"bytes": len(graph), "share": share})])
+    return replace(emitted, graph=graph)
 
 
 def _recorded(facts: ParameterFacts) -> dict[str, Any]:
@@ -302,7 +347,16 @@ def _golden(
     count = max(2, min(GOLDEN_ROWS, GOLDEN_NUMBERS * families.batch.rows // size))
     chosen = {usual[at] for at in np.linspace(0, len(usual) - 1, count).astype(int)}
     worst = {check.figures["row"] for check in report.checks if "row" in check.figures}
-    rows = sorted(chosen | set(sorted(worst)[:count]))
+    comparable = {
+        family
+        for family in families.names
+        if all(by.get(family) is None or by[family].usable for by in reference.bounds.values())
+    }
+    rows = sorted(
+        row
+        for row in chosen | set(sorted(worst)[:count])
+        if families.family[row] in comparable or row in chosen
+    )
     inputs = {n: t.numpy() for n, t in families.take(rows).tensors.items()}
     outputs, bounds = {}, {}
     for name in names:

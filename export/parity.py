@@ -75,7 +75,7 @@ def compare(
     ]
     together = answers[-1][2]
     if variant is not None:
-        checks.append(moves_check(reference, together, variant))
+        checks.append(moves_check(reference, together, variant, label))
     return [*checks, _batch_check(answers[:-1], together, reference, label)]
 
 
@@ -114,7 +114,7 @@ def _output_check(
         f"worst at {where}"
     )
     if skipped:
-        says += f"; float32 is too coarse on {', '.join(skipped)} inputs"
+        says += f"; {reference.left_out} on {', '.join(skipped)} inputs"
     return Check(title, worst.ratio <= 1.0, says, figures)
 
 
@@ -176,27 +176,28 @@ def _batch_check(
     )
 
 
-def moves_check(reference: Reference, found: Arrays, variant: Variant) -> Check:
+def moves_check(reference: Reference, found: Arrays, variant: Variant, label: str = "") -> Check:
     """Best moves that change although torch prefers them by more than the bound, and the KL."""
+    title = f"best moves{label}"
     expected = reference.expected[POLICY_LOGITS]
     boards = reference.families.batch.tensors["board"].numpy()
     logits = found.get(POLICY_LOGITS)
     if logits is None or logits.shape != expected.shape:
-        return Check("best moves", False, "there are no such logits to choose by")
+        return Check(title, False, "there are no such logits to choose by")
     legal = np.broadcast_to(legal_cells(boards)[:, None, :], expected.shape)
     decisions = tiles_left(variant, boards) & (legal.sum(axis=2) >= 2)
     legal = legal[decisions]
     torch_logits = np.where(legal, expected[decisions].astype(np.float64), -np.inf)
     onnx_logits = np.where(legal, logits[decisions].astype(np.float64), -np.inf)
     if not (np.isfinite(torch_logits) & np.isfinite(onnx_logits))[legal].all():
-        return Check("best moves", False, "NaN or Inf among the logits of empty cells")
+        return Check(title, False, "NaN or Inf among the logits of empty cells")
     second, best = np.partition(torch_logits, -2, axis=1)[:, -2:].T
     changed = torch_logits.argmax(axis=1) != onnx_logits.argmax(axis=1)
     flips = int((changed & (best - second > reference.worst_bound(POLICY_LOGITS))).sum())
     kl = float(_kl(torch_logits, onnx_logits, legal).max(initial=0.0))
     figures = {"flips": flips, "decisions": len(legal), "kl": kl}
     says = f"{flips} of {len(legal)} best moves change; KL at most {kl:.1e} nats"
-    return Check("best moves", flips == 0, says, figures)
+    return Check(title, flips == 0, says, figures)
 
 
 def _kl(

@@ -57,6 +57,7 @@ class Reference:
     bounds: dict[str, dict[str, Bound]]  # by output, by family
     source: str  # how the bounds were found
     faults: dict[str, str] = field(default_factory=dict)  # outputs on which parity shows nothing
+    left_out: str = "float32 is too coarse"  # why some families have no usable bound
 
     def worst_bound(self, output: str) -> float:
         """What this output may be off on any family."""

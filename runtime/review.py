@@ -34,10 +34,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from azx.runtime.errors import UsageError
 from azx.runtime.evaluator import Evaluator
 from azx.runtime.players import one_ply_worth
 from azx.runtime.records import Games
-from azx.runtime.rules import EMPTY, tiles_left
+from azx.runtime.rules import EMPTY, all_gains, tiles_left
 from azx.runtime.search import Budget, Search
 from azx.runtime.seeds import game_keys
 
@@ -175,3 +176,24 @@ def review_games(
     promised = np.zeros((count, size + 1))
     promised[:, :-1] = best.sum(axis=2) / left.sum(axis=2)
     return Review(games, worth, promised)
+
+
+def luck_of(evaluator: Evaluator, games: Games) -> NDArray[np.float64]:
+    """float64 [N]: points that the draws gave, by gain + q alone; 0 in the mean.
+
+    The luck of `Review` for one forward a board instead of one for each cell and tile: rougher,
+    and enough to compare players over many games. Raises `UsageError` where there is no q.
+    """
+    boards, rows = games.boards(), np.arange(len(games))
+    total = np.zeros(len(games))
+    for turn in range(games.variant.cells):
+        before = np.ascontiguousarray(boards[:, turn])
+        q = evaluator.evaluate(before).q
+        if q is None:
+            raise UsageError("taking luck out quickly needs a network with the output q")
+        worth = all_gains(games.variant, before) + q
+        best = np.where((before < 0)[:, None, :], worth, -np.inf).max(axis=2).astype(np.float64)
+        left = tiles_left(games.variant, before)
+        mean = np.where(left, best, 0.0).sum(axis=1) / left.sum(axis=1)
+        total += best[rows, games.orders[:, turn]] - mean
+    return total

@@ -55,7 +55,8 @@ def verify_model(path: Path, provider: str = "auto", threads: int | None = None)
     """Check the file at `path` on this machine, without torch.
 
     The checks of a network that plays: the file is whole and follows the contract; the export gate
-    had passed it; it gives the stored outputs for the stored boards, within `BOUNDS`; a board's
+    had passed it; it gives the stored outputs for the stored boards, within `BOUNDS`, or what the
+    gate allowed its precision; a board's
     answer does not change with the others in its batch; filled cells are masked and nothing follows
     the last placement; its parameters are on record. Of any other network: the same, as far as it
     goes, within the bounds that the gate measured.
@@ -79,7 +80,7 @@ def verify_model(path: Path, provider: str = "auto", threads: int | None = None)
             f"{', '.join(evaluator.outputs)}, any batch",
         ),
         _verdict(card),
-        *_golden(card, evaluator, bounds),
+        *_golden(card, evaluator, _golden_bounds(card, bounds)),
         _batches(evaluator, bounds),
         _ends(evaluator),
         _parameters(card),
@@ -186,6 +187,13 @@ def _verdict(card: Card) -> Check:
     if card.verified:
         return Check("verdict", True, "the export gate passed it")
     return Check("verdict", False, "stamped UNVERIFIED: the export gate refused this network")
+
+
+def _golden_bounds(card: ModelCard, bounds: dict[str, float]) -> dict[str, float]:
+    """How far from torch each output may be: `bounds`, or what the gate allowed a coarser file."""
+    if card.precision == "float32":
+        return bounds
+    return {name: max(card.bounds.get(name, [bound])) for name, bound in bounds.items()}
 
 
 def _golden(card: ModelCard, evaluator: OnnxEvaluator, bounds: dict[str, float]) -> Iterator[Check]:
