@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from azx.export.isolation import first_line
@@ -42,6 +43,23 @@ def resolve_loss(target: str) -> Callable[[Any], Any]:
     if not callable(loss):
         raise UsageError(f"{target} is a {type(loss).__name__}, expected a function of the outputs")
     return loss
+
+
+def resolve_optimizer(target: str, module: nn.Module) -> torch.optim.Optimizer:
+    """What the function that `target` names makes of `module`: the optimizer that trains it."""
+    make = _named(target, "an optimizer is given as package.module:function")
+    if not callable(make):
+        raise UsageError(f"{target} is a {type(make).__name__}, expected a function of the network")
+    try:
+        optimizer = make(module)
+    except Exception as error:  # the stranger's code again
+        raise UsageError(f"{target}(network) fails: {first_line(error)}") from error
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        raise UsageError(
+            f"{target}(network) gives a {type(optimizer).__name__}, expected a "
+            "torch.optim.Optimizer"
+        )
+    return optimizer
 
 
 def _named(target: str, expected: str) -> Any:

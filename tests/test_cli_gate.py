@@ -52,6 +52,12 @@ def constant_thing():
 
 def loss(outputs):
     return (outputs - 1).square().mean()
+
+def sgd(network):
+    return torch.optim.SGD(network.parameters(), lr=0.1)
+
+def sgd_of_the_head(network):
+    return torch.optim.SGD(network[2].parameters(), lr=0.1)
 """
 
 
@@ -188,3 +194,12 @@ def test_force_writes_what_play_refuses(networks: str, tmp_path: Path) -> None:
     refused(run("play", "--model", out), "stamped UNVERIFIED", "--allow-unverified")
     good(run("play", "--model", out, "--allow-unverified", "--simulations", 0, "--seed", 1))
     refused(run("verify", out), "verdict", code=1)
+
+
+def test_doctor_asks_the_optimizer(networks: str) -> None:
+    command = ("doctor", f"{networks}:another_thing", "--input", "input=float32[batch,3]")
+    good(run(*command, "--optimizer", f"{networks}:sgd"))
+    forgotten = run(*command, "--optimizer", f"{networks}:sgd_of_the_head")
+    assert "not in the optimiser" in " ".join(forgotten.stdout.split())
+    refused(run(*command, "--optimizer", f"{networks}:loss"), "fails:")
+    refused(run(*command, "--optimizer", f"{networks}:another"), "has no 'another'")

@@ -33,6 +33,14 @@ def doctor(
             help="Makes a scalar of what forward returns.",
         ),
     ] = None,
+    optimizer: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PACKAGE.MODULE:FUNCTION",
+            show_default=False,
+            help="Makes the optimizer of the network: are all its parameters in it?",
+        ),
+    ] = None,
     meant: Annotated[
         list[str] | None,
         typer.Option(
@@ -62,6 +70,7 @@ def doctor(
       azx doctor package.module:factory --input "x=float32[batch,16,5,5]"
       azx doctor mine:encoder --input "ids=int64[batch,12]<1000" --html page.html
       azx doctor mine:net --inputs rows.npz --loss mine:loss --strict
+      azx doctor mine:net --inputs rows.npz --optimizer mine:optimizer
       azx doctor mine:net --inputs rows.npz --meant "gate.weight=opens later"
     """
     need_training_packages()
@@ -71,12 +80,13 @@ def doctor(
     with busy("loading torch") as tell:
         from azx.export import audit
         from azx.export.report import as_html, audit_sections
-        from azx.export.target import resolve_loss
+        from azx.export.target import resolve_loss, resolve_optimizer
 
         network = find_network(target, input_, inputs)
         objective = resolve_loss(loss) if loss else None
+        trainer = resolve_optimizer(optimizer, network.module) if optimizer else None
         tell("training copies for a few steps")
-        found = audit(network.module, _batch(network), objective, meant=declared)
+        found = audit(network.module, _batch(network), objective, optimiser=trainer, meant=declared)
 
     problems = found.problems(strict)
     verdict = (

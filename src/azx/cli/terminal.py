@@ -92,7 +92,11 @@ def table(*columns: str, right: Sequence[str] = (), title: str | None = None) ->
         box=box.SIMPLE_HEAD, title=title, title_justify="left", show_edge=False, pad_edge=False
     )
     for name in columns:
-        made.add_column(name, justify="right" if name in right else "left", overflow="fold")
+        # Long names fold, figures never do.
+        number = name in right
+        made.add_column(
+            name, justify="right" if number else "left", overflow="fold", no_wrap=number
+        )
     return made
 
 
