@@ -32,7 +32,7 @@ $(PLAY)/ready: pyproject.toml constraints.txt $(shell find src runtime models -t
 $(TEST)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(TEST)
 	$(TEST)/bin/pip install --quiet --constraint constraints.txt torch==2.13.0
-	$(TEST)/bin/pip install --quiet --constraint constraints.txt --editable '.[train]' pytest hypothesis ruff mypy
+	$(TEST)/bin/pip install --quiet --constraint constraints.txt --editable '.[train,report]' pytest hypothesis ruff mypy jsonschema
 	# For the gate's tests: networks that others wrote, and an engine that others wrote.
 	$(TEST)/bin/pip install --quiet --constraint constraints.txt transformers openvino
 	touch $@

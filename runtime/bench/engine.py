@@ -30,7 +30,7 @@ from azx.runtime.seeds import draw_orders, game_keys
 from azx.runtime.variant import Variant
 from azx.runtime.verify import sample_boards
 
-#: Rounds of self-play, each between two of the network alone.
+#: Rounds of the search; and of self-play, each between two of the network alone.
 LEAST_ROUNDS = 3
 
 
@@ -41,7 +41,7 @@ class SearchTiming:
     evaluator: str
     games: int
     simulations: int
-    simulated: int  # simulations that were made in all runs
+    simulated: NDArray[np.int64]  # [R] simulations that were made in each run
     asked: int  # boards that the evaluator judged in all runs
     bytes_per_node: int
     seconds: NDArray[np.float64]  # [R] one search of all games each
@@ -49,7 +49,7 @@ class SearchTiming:
     @property
     def simulations_per_second(self) -> float:
         """Over all runs."""
-        return self.simulated / float(self.seconds.sum())
+        return float(self.simulated.sum() / self.seconds.sum())
 
     @property
     def boards_per_second(self) -> float:
@@ -65,6 +65,7 @@ class SearchTiming:
             "simulations_per_second": self.simulations_per_second,
             "boards_per_second": self.boards_per_second,
             "bytes_per_node": self.bytes_per_node,
+            "simulated": self.simulated.tolist(),
             "seconds": self.seconds.tolist(),
         }
 
@@ -166,12 +167,12 @@ def time_search(
     run()
     watched.batches.clear()
     simulated.clear()
-    taken = repeated(run, seconds, 1)
+    taken = repeated(run, seconds, LEAST_ROUNDS)
     return SearchTiming(
         name,
         games,
         budget.simulations,
-        sum(simulated),
+        np.array(simulated),
         sum(watched.batches),
         bytes_per_node(evaluator.variant),
         taken,

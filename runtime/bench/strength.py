@@ -1,0 +1,189 @@
+"""How strong are players, on the same orders, and when is that known well enough?
+
+Everyone plays the same orders, so players are compared game by game. Where there is a network, the
+luck of the draws by its opinion is taken out of every score (`azx.runtime.review.luck_of`): that
+leaves each mean where it is and says as much as several times the games.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from azx.runtime.errors import RecordError, UsageError
+from azx.runtime.evaluator import Evaluator
+from azx.runtime.files import read_bytes
+from azx.runtime.play import parts, play_part
+from azx.runtime.players import (
+    GreedyPlayer,
+    OnePlyPlayer,
+    Player,
+    PolicyPlayer,
+    RandomPlayer,
+    SearchPlayer,
+)
+from azx.runtime.records import Games
+from azx.runtime.review import luck_of
+from azx.runtime.search import Budget
+from azx.runtime.seeds import game_keys
+from azx.runtime.stats import Estimate, estimate, paired_difference
+from azx.runtime.variant import Variant
+
+#: Games between two looks at whether the question is settled, and the fewest before the first.
+BLOCK, FEWEST = 100, 200
+
+
+@dataclass
+class Entrant:
+    """A player and what it did."""
+
+    name: str
+    player: Player
+    scores: list[float] = field(default_factory=list)
+    without_luck: list[float] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def to_json(self) -> dict[str, Any]:
+        """Figures and every score."""
+        return {
+            "name": self.name,
+            "scores": self.scores,
+            "without_luck": self.without_luck,
+            "seconds": self.seconds,
+            "mean": as_json(estimate(self.scores)),
+            "mean_without_luck": as_json(estimate(self.telling)),
+            "seconds_per_move": self.seconds / max(1, len(self.scores)) / self.player.variant.cells,
+        }
+
+    @property
+    def telling(self) -> list[float]:
+        """The scores to compare by: without luck where there was a network to say what luck is."""
+        return self.without_luck or self.scores
+
+
+def as_json(found: Estimate) -> dict[str, Any]:
+    """A mean with its 95% interval; no interval where there are too few games."""
+    low, high = found.ci95 if np.isfinite(found.half_width) else (None, None)
+    return {"mean": found.mean, "low": low, "high": high, "games": found.count}
+
+
+def player_named(name: str, variant: Variant, evaluator: Evaluator | None) -> Player:
+    """random, greedy, policy, one-ply or mcts:N. Raises `UsageError` for any other name."""
+    if name == "random":
+        return RandomPlayer(variant)
+    if name == "greedy":
+        return GreedyPlayer(variant)
+    kind, _, simulations = name.partition(":")
+    if evaluator is None or (kind, bool(simulations)) not in (
+        ("policy", False),
+        ("one-ply", False),
+        ("mcts", True),
+    ):
+        raise UsageError(
+            f"no player {name!r}: there are policy, one-ply, mcts:N, random and greedy"
+        )
+    if kind == "policy":
+        return PolicyPlayer(evaluator)
+    if kind == "one-ply":
+        return OnePlyPlayer(evaluator)
+    if not simulations.isdecimal() or int(simulations) < 1:
+        raise UsageError(f"mcts takes a number of simulations, like mcts:200; found {name!r}")
+    return SearchPlayer(evaluator, Budget(int(simulations)))
+
+
+def play_all(
+    entrants: Sequence[Entrant],
+    orders: NDArray[np.int8],
+    judge: Evaluator | None,
+    until: float | None = None,
+    progress: Callable[[int], None] = lambda games: None,
+) -> str:
+    """Let all `entrants` play `orders` int8 [N, C] block by block; why it ended, in words.
+
+    With `until` it ends once every difference to the first entrant, or the mean of an only one, is
+    known to that many points (half of the 95% interval). That looks at widths and never at who is
+    ahead, so looking often favours nobody.
+    """
+    keys = game_keys(0, len(orders))
+    for entrant in entrants:
+        play_part(entrant.player, orders[:1], keys[:1])  # compiles, and loads what is loaded late
+    for part in parts(len(orders), BLOCK):
+        for entrant in entrants:
+            start = time.perf_counter()
+            cells = play_part(entrant.player, orders[part], keys[part])
+            entrant.seconds += time.perf_counter() - start
+            games = Games(entrant.player.variant, orders[part], cells)
+            scores = games.scores()
+            entrant.scores += scores.astype(float).tolist()
+            if judge is not None:
+                entrant.without_luck += (scores - luck_of(judge, games)).tolist()
+        progress(part.stop - part.start)
+        if until is not None and settled(entrants, until):
+            return f"settled to {until:g} points after {part.stop} games"
+    return f"all {len(orders)} games were played"
+
+
+def settled(entrants: Sequence[Entrant], until: float) -> bool:
+    """Whether every difference, or the only mean, is known to `until` points."""
+    first, *others = entrants
+    if len(first.scores) < FEWEST:
+        return False
+    if not others:
+        return estimate(first.telling).half_width <= until
+    return all(pair(first, other).half_width <= until for other in others)
+
+
+def pair(first: Entrant, other: Entrant) -> Estimate:
+    """The mean of other - first over the same orders."""
+    return paired_difference(other.telling, first.telling)
+
+
+def strength_section(
+    entrants: Sequence[Entrant],
+    orders: NDArray[np.int8],
+    ended: str,
+    others: dict[str, NDArray[np.float64]],
+) -> dict[str, Any]:
+    """What goes into the document: entrants, pairs, and others' scores on the same orders."""
+    played = len(entrants[0].scores)
+    against = []
+    for name, theirs in others.items():
+        for entrant in entrants:
+            difference = paired_difference(entrant.scores, theirs[:played])
+            against.append({"name": entrant.name, "other": name, **as_json(difference)})
+    return {
+        "orders": {"games": played, "sha256": orders_hash(orders[:played])},
+        "ended": ended,
+        "entrants": [entrant.to_json() for entrant in entrants],
+        "pairs": [
+            {"first": entrants[0].name, "other": other.name, **as_json(pair(entrants[0], other))}
+            for other in entrants[1:]
+        ],
+        "others": {name: theirs[:played].tolist() for name, theirs in others.items()},
+        "against": against,
+    }
+
+
+def orders_hash(orders: NDArray[np.int8]) -> str:
+    """What says that two results were played on the same orders."""
+    return hashlib.sha256(np.ascontiguousarray(orders).tobytes()).hexdigest()
+
+
+def read_scores(path: Path, games: int) -> dict[str, NDArray[np.float64]]:
+    """Other people's scores: a CSV with a column for each player and a row for each order."""
+    rows = list(csv.reader(read_bytes(path, RecordError).decode(errors="replace").splitlines()))
+    if len(rows) <= games:
+        raise RecordError(f"{path} has {max(0, len(rows) - 1)} scores, there are {games} orders")
+    try:
+        table = np.array([[float(cell) for cell in row] for row in rows[1:]])
+    except ValueError as error:
+        raise RecordError(f"{path} is no table of scores with a row of names: {error}") from error
+    return {name: table[:, column] for column, name in enumerate(rows[0])}

@@ -1,0 +1,1 @@
+"""Reports that people read: pages and Markdown from what was measured."""
