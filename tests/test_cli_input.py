@@ -44,7 +44,9 @@ BAD_MODELS: dict[str, tuple[Callable[[bytes], bytes], str]] = {
 }
 
 
-@pytest.mark.parametrize("command", [("play", "--model"), ("verify",), ("bench", "--model")])
+@pytest.mark.parametrize(
+    "command", [("play", "--model"), ("verify",), ("bench", "inference", "--model")]
+)
 @pytest.mark.parametrize("kind", BAD_MODELS)
 def test_a_bad_model_is_refused(
     kind: str, command: tuple[str, ...], mini: Path, tmp_path: Path
@@ -64,7 +66,7 @@ def test_a_model_that_is_not_there_is_refused(tmp_path: Path) -> None:
 def test_a_model_of_another_board_is_refused(mini: Path) -> None:
     asked = ("--model", mini, "--variant", "standard")
     refused(run("play", *asked), "plays mini (7 cells", "asked for was standard (19 cells")
-    refused(run("bench", *asked), "plays mini (7 cells")
+    refused(run("bench", "inference", *asked), "plays mini (7 cells")
     refused(run("play", "--model", mini, "--variant", "giant"), "no variant 'giant'", "mini")
 
 
@@ -90,7 +92,7 @@ def test_the_shipped_model_is_the_one_beside_the_runtime(
     assert shipped_model("mini") == tmp_path / "mini.onnx"
     shown = good(run("play", "--variant", "mini", "--simulations", 0))
     assert str(tmp_path / "mini.onnx") in shown
-    refused(run("bench"), "there are: mini")
+    refused(run("bench", "inference"), "there are: mini")
 
 
 # Bad orders, and files that cannot be written
@@ -246,8 +248,9 @@ def test_an_interrupt_is_one_line(mini: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 COMMANDS = (
-    (), ("play",), ("verify",), ("solve",), ("train",), ("doctor",), ("export",), ("bench",),
+    (), ("play",), ("verify",), ("solve",), ("train",), ("doctor",), ("export",),
     ("review",), ("bench", "inference"), ("bench", "search"), ("bench", "selfplay"),
+    ("bench", "strength"), ("bench", "compare"), ("bench", "report"), ("bench", "all"),
 )  # fmt: skip
 
 

@@ -135,7 +135,8 @@ def test_playing_needs_none_of_the_training_packages(mini: Path) -> None:
         "play --model MODEL --games 3 --one-ply",
         "solve --help",
         "verify MODEL",
-        "bench --model MODEL --batches 1 --seconds 0 --simulations 2 --games 2",
+        "bench inference --model MODEL --batches 1 --seconds 0",
+        "bench search --model MODEL --seconds 0 --simulations 2 --games 2",
     ]
     needs = ["doctor some.module:factory", "export some.module:factory --out x.onnx", "train"]
     done = subprocess.run(

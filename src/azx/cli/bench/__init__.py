@@ -10,10 +10,19 @@ from azx.cli.bench.report import report
 from azx.cli.bench.speed import inference, search, selfplay
 from azx.cli.bench.strength import strength
 
+HELP = """Measure speed and strength, and what has changed.
+
+\b
+Examples:
+  azx bench all --report result.html
+  azx bench inference --model net.onnx
+  azx bench compare before.json after.json --fail-over 5%
+"""
+
 bench_app = typer.Typer(
     rich_markup_mode=None,
     no_args_is_help=True,
-    help="Measure how fast and how strong a network is, and whether that has changed.",
+    help=HELP,
 )
 bench_app.command("all")(everything)
 bench_app.command("inference")(inference)

@@ -32,7 +32,7 @@ def compare(
         bool, typer.Option("--across-machines", help="Compare times of different machines too.")
     ] = False,
 ) -> None:
-    """Say what changed between benchmark results, and whether it exceeds noise.
+    """Say what changed between results, and whether it exceeds noise.
 
     \b
     Examples:

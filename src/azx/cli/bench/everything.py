@@ -53,7 +53,7 @@ def everything(
     allow_unverified: UnverifiedOption = False,
     json: JsonOption = None,
 ) -> None:
-    """Measure everything: the network alone, the search, self-play and strength.
+    """Measure all of it: network, search, self-play, strength.
 
     \b
     Examples:

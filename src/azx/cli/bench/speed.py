@@ -37,9 +37,10 @@ def inference(
     allow_unverified: UnverifiedOption = False,
     json: JsonOption = None,
 ) -> None:
-    """Measure networks alone: rate and latency by batch size, and the batch to use.
+    """Measure networks alone, by batch size.
 
-    All networks and batches take turns, round by round; intervals are over rounds.
+    Gives rates, latencies and the batch to use. All networks and batches take turns, round by
+    round; intervals are over rounds.
 
     \b
     Examples:
@@ -104,7 +105,7 @@ def selfplay(
     allow_unverified: UnverifiedOption = False,
     json: JsonOption = None,
 ) -> None:
-    """Measure whole games, and how near they come to the network alone.
+    """Measure whole games beside the network alone.
 
     Rounds of games alternate with rounds of bare session.run, same batch and threads.
 

@@ -8,6 +8,7 @@ from typing import Any
 from azx.cli.bench.show import estimated
 from azx.cli.reports import figures
 from azx.cli.reports.page import Report, Section, Table
+from azx.cli.terminal import counted
 
 
 def bench_report(result: dict[str, Any], with_figures: bool) -> Report:
@@ -52,7 +53,7 @@ def _models(result: dict[str, Any]) -> Section:
             f"{model['parameters']:,}",
             f"{model['bytes']:,}",
             "verified" if model["verified"] else "UNVERIFIED",
-            f"{model['provider']}, {model['threads']} threads",
+            f"{model['provider']}, {counted(model['threads'], 'thread')}",
             model["sha256"][:12],
         )
         for model in result["models"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,7 +17,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 #: A grey that stands out from white and from black; the ground is left clear.
 INK = "#808080"
 
-STYLE = {
+STYLE: dict[Any, Any] = {
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
     "axes.spines.right": False,
@@ -86,16 +86,19 @@ def lines(
             style = "o-" if marks else "-"
             axes.errorbar(at, values, yerr=spans, fmt=style, markersize=3, capsize=2, label=name)
         axes.set(xlabel=x, ylabel=y)
-        if log[0]:
-            axes.set_xscale("log", base=2)
-        if log[1]:
-            axes.set_yscale("log")
+        for axis, scale, logarithmic in (
+            (axes.xaxis, axes.set_xscale, log[0]),
+            (axes.yaxis, axes.set_yscale, log[1]),
+        ):
+            if logarithmic:
+                scale("log", base=2)
+                axis.set_major_formatter("{x:g}")
         if len(curves) > 1 or next(iter(curves), ""):
             axes.legend()
     return made[0]
 
 
-def bars(names: Sequence[str], parts: dict[str, Sequence[float]], x: str) -> str:
+def bars(names: Sequence[str], parts: Mapping[str, Sequence[float]], x: str) -> str:
     """Stacked shares, a bar for each name."""
     made: list[str] = []
     with drawn(made, 0.6 + 0.4 * len(names)) as axes:
@@ -104,5 +107,5 @@ def bars(names: Sequence[str], parts: dict[str, Sequence[float]], x: str) -> str
             axes.barh(names, values, left=left, label=label, height=0.6)
             left += np.asarray(values)
         axes.set(xlabel=x)
-        axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+        axes.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=len(parts))
     return made[0]
