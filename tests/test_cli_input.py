@@ -249,7 +249,7 @@ def test_an_interrupt_is_one_line(mini: Path, monkeypatch: pytest.MonkeyPatch) -
 
 COMMANDS = (
     (), ("play",), ("verify",), ("solve",), ("train",), ("doctor",), ("export",),
-    ("review",), ("bench", "inference"), ("bench", "search"), ("bench", "selfplay"),
+    ("review",), ("report",), ("bench", "inference"), ("bench", "search"), ("bench", "selfplay"),
     ("bench", "strength"), ("bench", "compare"), ("bench", "report"), ("bench", "all"),
 )  # fmt: skip
 

@@ -13,6 +13,15 @@ from torch.utils.tensorboard import SummaryWriter
 from azx.runtime.files import write_text
 
 
+def layer_statistics(network: nn.Module) -> dict[str, list[float]]:
+    """Root mean square of every parameter and of its last gradient, by name."""
+
+    def rms(tensor: torch.Tensor | None) -> float:
+        return 0.0 if tensor is None else float(tensor.detach().float().square().mean().sqrt())
+
+    return {name: [rms(p), rms(p.grad)] for name, p in network.named_parameters()}
+
+
 class Journal:
     """Writes `RUN/metrics.jsonl` and TensorBoard's event files beside it."""
 

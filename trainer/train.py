@@ -31,7 +31,7 @@ from azx.trainer.checkpoint import (
 from azx.trainer.config import TrainConfig
 from azx.trainer.evaluation import Strength, measure
 from azx.trainer.initialise import initialise
-from azx.trainer.journal import Journal
+from azx.trainer.journal import Journal, layer_statistics
 from azx.trainer.learner import Learner, Losses, choose_precision, losses
 from azx.trainer.network import PolicyValueNetwork
 from azx.trainer.preflight import Preflight, preflight
@@ -362,6 +362,7 @@ def _loop(
             metrics |= training.evaluate(reporter)
             gain = standing_still(training.history, config.evaluation)
             journal.weights(training.learner.network, training.round)
+            metrics["layers"] = layer_statistics(training.learner.network)
         journal.write(metrics)
         reporter.round(metrics, config)
         interrupted = stop()

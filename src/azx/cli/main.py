@@ -12,6 +12,7 @@ from azx.cli.boundary import DebugOption, guarded
 from azx.cli.doctor import doctor
 from azx.cli.export import export
 from azx.cli.play import play
+from azx.cli.report import report
 from azx.cli.review import review
 from azx.cli.solve import solve
 from azx.cli.train import train
@@ -54,7 +55,7 @@ def azx_command(
     """
 
 
-for command in (play, review, verify, solve, train, doctor, export):
+for command in (play, review, verify, solve, train, report, doctor, export):
     app.command()(guarded(command))
 app.add_typer(bench_app, name="bench")
 

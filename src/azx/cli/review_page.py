@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from html import escape
-from math import sqrt
 
 import numpy as np
-from numpy.typing import NDArray
 
-from azx.cli.board import complete_lines, tile_name
+from azx.cli.board import tile_name
+from azx.cli.reports.board import BOARD_STYLE, board_svg
 from azx.runtime.review import Review
-from azx.runtime.variant import AXES, Variant
-
-#: Distance of a hexagon's corners from its middle, in SVG units, and half its height.
-CORNER, HALF = 20.0, 10.0 * sqrt(3)
 
 #: The chart of the score foreseen, in SVG units, and the room for its labels.
 CHART_WIDTH, CHART_HEIGHT, MARGIN = 640.0, 180.0, 34.0
@@ -40,13 +35,6 @@ th { font-weight: 600; color: var(--faint); }
 figure { margin: 0; flex: 1 1 15rem; max-width: 20rem; break-inside: avoid; }
 figcaption { font-size: .9rem; }
 svg { width: 100%; height: auto; } svg text { font-family: inherit; fill: var(--ink); }
-.hexagon { fill: var(--cell); stroke: var(--rule); }
-.laid { stroke: var(--bad); stroke-width: 2.5; } .better { stroke: var(--good);
-  stroke-width: 2.5; stroke-dasharray: 4 3; }
-.number { font-size: 11px; text-anchor: middle; } .empty { font-size: 9px; text-anchor: middle;
-  fill: var(--faint); }
-.axis0 { fill: var(--axis0); font-weight: 700; } .axis1 { fill: var(--axis1); font-weight: 700; }
-.axis2 { fill: var(--axis2); font-weight: 700; }
 .curve { fill: none; stroke: var(--axis1); stroke-width: 2; } .grid { stroke: var(--rule); }
 .mark { fill: var(--bad); } .label { font-size: 11px; fill: var(--faint); }
 @media print { :root { --paper: #fff; --ink: #000; --faint: #444; --rule: #bbb; --cell: #f4f4f4;
@@ -67,7 +55,7 @@ def review_page(judged: Review, first: int, name: str, heading: str) -> str:
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Review of {escape(name)}</title>
-<style>{STYLE}</style>
+<style>{STYLE}{BOARD_STYLE}</style>
 </head>
 <body>
 <h1>Review of {escape(name)}</h1>
@@ -168,40 +156,6 @@ def _turning_point(judged: Review, game: int, turn: int) -> str:
     return f"""<figure>{drawing}
 <figcaption>Turn {turn + 1}: {tile} laid on {cell} (red), better on {best} (green, broken):
 {given}.</figcaption></figure>"""
-
-
-def board_svg(variant: Variant, board: NDArray[np.int8], laid: int, better: int) -> str:
-    """One board int8 [C]: numbers of complete lines in colour, empty cells with their number."""
-    complete = set(complete_lines(variant, board))
-    radius = variant.radius
-    columns, falling = variant.cell_xy.T
-    across = (columns - radius) * 1.5 * CORNER
-    down = (2 * falling + columns - 3 * radius) * HALF
-    width = (3 * radius + 2) * CORNER + 4
-    height = (4 * radius + 2) * HALF + 4
-    corners = [(1, 0), (0.5, 1), (-0.5, 1), (-1, 0), (-0.5, -1), (0.5, -1)]
-    parts, outlined = [], []
-    for cell, (x, y) in enumerate(zip(across, down, strict=True)):
-        outline = " ".join(f"{x + CORNER * u:.1f},{y + HALF * v:.1f}" for u, v in corners)
-        parts.append(f'<polygon class="hexagon" points="{outline}"/>')
-        for kind, marked in (("laid", laid), ("better", better)):
-            if cell == marked:
-                outlined.append(f'<polygon class="{kind}" fill="none" points="{outline}"/>')
-        if board[cell] < 0:
-            parts.append(f'<text class="empty" x="{x:.1f}" y="{y + 3:.1f}">{cell}</text>')
-            continue
-        # Each number at the side its line leaves by: up, down to the left, down to the right.
-        places = ((0.0, -6.0), (-9.0, 10.0), (9.0, 10.0))
-        for axis, (right, below) in zip(range(AXES), places, strict=True):
-            pays = variant.tables.cell_lines[cell, axis] in complete
-            kind = f"number axis{axis}" if pays else "number"
-            number = variant.tile_values[board[cell], axis]
-            parts.append(
-                f'<text class="{kind}" x="{x + right:.1f}" y="{y + below:.1f}">{number}</text>'
-            )
-    box = f"{-width / 2:.1f} {-height / 2:.1f} {width:.1f} {height:.1f}"
-    drawing = "".join(parts + outlined)
-    return f'<svg viewBox="{box}" role="img" aria-label="The board">{drawing}</svg>'
 
 
 def _chart(judged: Review, game: int) -> str:

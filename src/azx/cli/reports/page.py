@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from html import escape
 
+from azx.cli.reports.board import BOARD_STYLE
+
 STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --soft: #667; --line: #d8dce2; --card: #f5f6f8;
   --ground: #fff; }
@@ -23,6 +25,7 @@ p, figcaption { color: var(--soft); margin: .3rem 0; }
 .card b { display: block; font-size: 1.35rem; line-height: 1.25; }
 .card span { color: var(--soft); font-size: .85rem; }
 figure { margin: .8rem 0; } figure svg { width: 100%; height: auto; display: block; }
+figure svg.board { max-width: 20rem; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: .9rem;
   font-variant-numeric: tabular-nums; overflow-wrap: normal; }
@@ -95,7 +98,7 @@ def as_html(report: Report) -> str:
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"{again}<title>{escape(report.title)}</title><style>{STYLE}</style></head>\n<body>"
+        f"{again}<title>{escape(report.title)}</title><style>{STYLE}{BOARD_STYLE}</style></head>\n<body>"
         f"<h1>{escape(report.title)}</h1><p>{escape(report.about)}</p>"
         f'<div class="cards">{cards}</div>\n'
         + "\n".join(map(_section, report.sections))

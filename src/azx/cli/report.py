@@ -1,0 +1,68 @@
+"""`azx report`: a training run as a page, while it runs or afterwards."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from azx.cli.bench.report import check_reports
+from azx.cli.boundary import need_training_packages
+from azx.cli.terminal import busy, say, stdout
+from azx.runtime.files import write_text
+
+#: Seconds between two looks with --follow.
+AGAIN = 20
+
+
+def report(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a training run.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            show_default="RUN/report.html",
+            help="The page (.html) or Markdown (.md).",
+        ),
+    ] = None,
+    follow: Annotated[
+        bool,
+        typer.Option("--follow", help="Write it again while the run goes on; Ctrl-C ends."),
+    ] = False,
+) -> None:
+    """Make a page of a training run.
+
+    Curves with their floors, scores with intervals, values by turn, layers, games.
+
+    \b
+    Examples:
+      azx report runs/mine
+      azx report runs/mine --out run.md
+      azx report runs/mine --follow
+    """
+    need_training_packages()
+    path = out or run / "report.html"
+    check_reports([path])
+    with busy("loading torch"):
+        from azx.cli.reports.page import as_html, as_markdown
+        from azx.cli.reports.run import read_metrics, run_report
+    done = 0
+    while True:
+        rounds = read_metrics(run)
+        if len(rounds) != done:
+            done = len(rounds)
+            page = path.suffix == ".html"
+            made = run_report(run, page, refresh=AGAIN if follow else None)
+            write_text(path, as_html(made) if page else as_markdown(made))
+            say(stdout(), f"written    {path}, round {rounds[-1]['round']}")
+        if not follow or _ended(run, done):
+            return
+        time.sleep(AGAIN)
+
+
+def _ended(run: Path, rounds: int) -> bool:
+    """Whether the run has done all the rounds of its config."""
+    return rounds >= int(json.loads((run / "config.json").read_text())["rounds"])

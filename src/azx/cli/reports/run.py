@@ -1,0 +1,199 @@
+"""A training run as a report: is it learning, how strong is it, and what happens in the layers?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from azx.cli.reports import figures
+from azx.cli.reports.board import board_svg
+from azx.cli.reports.page import Report, Section, Table
+from azx.runtime.errors import RunError
+from azx.runtime.files import read_bytes
+from azx.runtime.play import play_games
+from azx.runtime.players import OnePlyPlayer
+from azx.runtime.seeds import draw_orders, game_keys
+
+#: Games that the page shows, of orders that nothing else is measured on.
+SAMPLES, SAMPLE_SEED = 3, 0x5A3E
+
+Metrics = dict[str, Any]
+
+
+def read_metrics(run: Path) -> list[Metrics]:
+    """A dict for each round; a line that is being written is left out."""
+    text = read_bytes(run / "metrics.jsonl", RunError).decode()
+    lines = text.splitlines(keepends=True)
+    try:
+        rounds = [json.loads(line) for line in lines if line.endswith("\n")]
+    except ValueError as error:
+        raise RunError(f"{run / 'metrics.jsonl'} is no list of rounds: {error}") from error
+    if not rounds:
+        raise RunError(f"{run} has no round yet")
+    return rounds
+
+
+def run_report(run: Path, with_figures: bool, refresh: int | None = None) -> Report:
+    """The page of the run in the folder `run`; needs torch for its sample of games."""
+    rounds = read_metrics(run)
+    config = json.loads(read_bytes(run / "config.json", RunError))
+    last = rounds[-1]
+    network = config["network"]
+    about = (
+        f"{config['variant']}, {network['trunk']} trunk, {network['width']} wide, "
+        f"{network['blocks']} block(s); round {last['round']} of {config['rounds']}"
+    )
+    sections = [
+        _strength(rounds, with_figures),
+        _losses(rounds, with_figures),
+        _values(rounds, with_figures),
+        _layers(rounds, with_figures),
+        _time(rounds, with_figures),
+        _games(run, with_figures),
+        Section("Config", tables=[Table(("field", "value"), list(_flat(config)))]),
+    ]
+    shown = [s for s in sections if s is not None]
+    return Report(f"Training run {run.name}", about, list(_cards(rounds)), shown, refresh)
+
+
+def _evaluated(rounds: list[Metrics]) -> list[Metrics]:
+    return [metrics for metrics in rounds if "one_ply" in metrics]
+
+
+def _cards(rounds: list[Metrics]) -> Iterator[tuple[str, str]]:
+    last, evaluated = rounds[-1], _evaluated(rounds)
+    if evaluated:
+        best = max(evaluated, key=lambda metrics: metrics["one_ply"])
+        yield f"{best['one_ply']:.2f} ± {best['one_ply_ci']:.2f}", "points by one ply at best"
+        yield f"{evaluated[-1]['policy']:.2f}", "points by the policy alone, last"
+    yield f"{last['games']:,}", f"games in {last['seconds'] / 60:.0f} minutes"
+    yield f"{last['departure']:.2f} nats", "of the policy from the uniform one"
+
+
+def _strength(rounds: list[Metrics], with_figures: bool) -> Section | None:
+    found = _evaluated(rounds)
+    if not found:
+        return None
+    games = [metrics["games"] for metrics in found]
+    curves: dict[str, Any] = {
+        label: (games, [m[key] for m in found], [m[f"{key}_ci"] for m in found])
+        for label, key in (("one ply", "one_ply"), ("policy", "policy"))
+    }
+    rows = [
+        (
+            str(m["round"]),
+            f"{m['games']:,}",
+            f"{m['seconds'] / 60:.1f}",
+            f"{m['policy']:.2f} ± {m['policy_ci']:.2f}",
+            f"{m['one_ply']:.2f} ± {m['one_ply_ci']:.2f}",
+        )
+        for m in found
+    ]
+    drawn = [("score by games", figures.lines(curves, "games", "points"))] if with_figures else []
+    columns = ("round", "games", "minutes", "policy", "one ply")
+    return Section("How strong", "Luck out, 95% intervals.", drawn, [Table(columns, rows)])
+
+
+def _losses(rounds: list[Metrics], with_figures: bool) -> Section:
+    at = [metrics["round"] for metrics in rounds]
+    drawn = []
+    if with_figures:
+        for what, unit in (("value", "points²"), ("policy", "nats")):
+            curves: dict[str, Any] = {
+                name: (at, [m[f"{what}_{name}"] for m in rounds], None)
+                for name in ("loss", "floor")
+            }
+            drawn.append(
+                (f"{what} loss, and its floor", figures.lines(curves, "round", unit, marks=False))
+            )
+    last = rounds[-1]
+    words = (
+        f"Last: value {last['value_loss']:.2f} points² over a floor of {last['value_floor']:.2f}, "
+        f"policy {last['policy_loss']:.3f} nats over {last['policy_floor']:.3f}, gradient "
+        f"{last['gradient_norm']:.3g}."
+    )
+    return Section("What is left to learn", words, drawn)
+
+
+def _values(rounds: list[Metrics], with_figures: bool) -> Section | None:
+    found = _evaluated(rounds)
+    if not found:
+        return None
+    turns = range(1, len(found[-1]["explained"]) + 1)
+    columns = ("turn", *(str(turn) for turn in turns))
+    rows = [
+        ("explained", *(f"{share:.2f}" for share in found[-1]["explained"])),
+        ("bias, points", *(f"{points:+.1f}" for points in found[-1]["bias"])),
+    ]
+    drawn = []
+    if with_figures:
+        picked = {m["round"]: m for m in (found[0], found[len(found) // 2], found[-1])}
+        curves: dict[str, Any] = {
+            f"round {number}": (list(turns), m["explained"], None) for number, m in picked.items()
+        }
+        caption = "share of the variance of the points to come that the value explains, by turn"
+        drawn.append((caption, figures.lines(curves, "turn", "share")))
+    return Section("What the value explains", "", drawn, [Table(columns, rows)])
+
+
+def _layers(rounds: list[Metrics], with_figures: bool) -> Section | None:
+    found = [metrics for metrics in rounds if "layers" in metrics]
+    if not found:
+        return None
+    rows = [
+        (name, f"{weight:.3g}", f"{gradient:.2g}", f"{gradient / weight:.1e}" if weight else "")
+        for name, (weight, gradient) in found[-1]["layers"].items()
+    ]
+    drawn = []
+    if with_figures:
+        at = [metrics["round"] for metrics in found]
+        curves: dict[str, Any] = {
+            name: (at, [m["layers"][name][1] for m in found], None) for name in found[-1]["layers"]
+        }
+        drawn.append(("gradients by layer", figures.lines(curves, "round", "rms", (False, True))))
+    columns = ("parameter", "rms", "rms of its gradient", "ratio")
+    return Section("Layers", "", drawn, [Table(columns, rows)])
+
+
+def _time(rounds: list[Metrics], with_figures: bool) -> Section:
+    parts = {
+        what: [sum(m[f"seconds_{what}"] for m in rounds) / 60] for what in ("playing", "learning")
+    }
+    words = ", ".join(f"{what} {minutes[0]:.1f} minutes" for what, minutes in parts.items())
+    drawn = []
+    if with_figures:
+        drawn.append(("where the time goes", figures.bars(["the run"], parts, "minutes")))
+    return Section("Time", words + ".", drawn)
+
+
+def _games(run: Path, with_figures: bool) -> Section | None:
+    """Final boards of a few games by one ply, by the best weights so far."""
+    if not (run / "best.json").exists():
+        return None
+    from azx.trainer.checkpoint import load_network
+    from azx.trainer.torch_evaluator import TorchEvaluator
+
+    evaluator = TorchEvaluator(load_network(run / "best.json").network)
+    keys = game_keys(SAMPLE_SEED, SAMPLES)
+    games = play_games(OnePlyPlayer(evaluator), draw_orders(evaluator.variant, keys), keys)
+    boards, scores = games.boards()[:, -1], games.scores()
+    drawn = []
+    if with_figures:
+        drawn = [
+            (f"{score} points", board_svg(games.variant, board))
+            for board, score in zip(boards, scores, strict=True)
+        ]
+    words = f"One ply, by the best weights: {', '.join(str(int(s)) for s in np.asarray(scores))}."
+    return Section("Games", words, drawn)
+
+
+def _flat(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in config.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", str(value)
