@@ -10,6 +10,7 @@ the harness against a bare loop of the same calls, in turns.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import subprocess
 import sys
@@ -37,9 +38,7 @@ def agreement(model: Path, pairs: int, batches: str, seconds: float) -> None:
             subprocess.run([sys.executable, "-m", "azx", *command], check=True, capture_output=True)
             results.append(json.loads(path.read_text()))
     changes = [
-        change
-        for before, after in zip(results, results[1:], strict=False)
-        for change in compare(before, after)
+        change for before, after in itertools.pairwise(results) for change in compare(before, after)
     ]
     within = sum(change.low <= 0.0 <= change.high for change in changes)
     false = sum(change.exceeds_noise for change in changes)

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from cli_testing import good, refused, run
+from cli_testing import ENVIRONMENT, good, refused, run
 from safetensors.numpy import load_file
 
 SETTINGS = (
