@@ -1,6 +1,6 @@
 """Write `docs/strength.md` and its figures: how strong is a network, and what pays its points?
 
-    pip install matplotlib
+    pip install 'azx[report]'
     python benchmarks/search_ladder.py models/standard.onnx --orders eval_orders.npy \\
         --out ladder.json
     python benchmarks/how_strong.py models/standard.onnx --orders eval_orders.npy \\
@@ -23,6 +23,7 @@ import strength_figures as figures
 from model_cards import read_peers
 from numpy.typing import NDArray
 
+from azx.cli.reports.figures import histogram
 from azx.runtime.bench.machine import machine
 from azx.runtime.evaluator import Evaluator
 from azx.runtime.files import write_text
@@ -206,10 +207,10 @@ def main() -> None:
     best = played["one-ply"]
     pictures = arguments.out.with_name("strength")
     pictures.mkdir(parents=True, exist_ok=True)
-    figures.histogram({**players, **peers}, pictures / "scores.svg")
+    write_text(pictures / "scores.svg", histogram({**players, **peers}))
     made, there = finished_lines(best)
     lengths, numbers = line_kinds(variant)
-    figures.lines_made(made, there, lengths, numbers, pictures / "lines.svg")
+    write_text(pictures / "lines.svg", figures.lines_made(made, there, lengths, numbers))
     boards = best.boards()
     foreseen = np.array(
         [
@@ -217,7 +218,7 @@ def main() -> None:
             for t in range(variant.cells)
         ]
     )
-    figures.by_turn(best.gains().mean(axis=0), foreseen, pictures / "turns.svg")
+    write_text(pictures / "turns.svg", figures.by_turn(best.gains().mean(axis=0), foreseen))
     on = machine()
     sections = {
         "": [
@@ -234,12 +235,12 @@ def main() -> None:
         ],
     }
     if rungs := ladder_rungs(arguments.ladder, sha256):
-        figures.ladder(
+        drawn = figures.ladder(
             [r.name for r in rungs],
             [estimate(r.scores) for r in rungs],
             [r.milliseconds for r in rungs],
-            pictures / "ladder.svg",
         )
+        write_text(pictures / "ladder.svg", drawn)
         sections["What search adds"] = [
             "On the first so many of the same orders. The luck of the draws is taken out, which "
             "leaves the mean where it is ([review.md](review.md)); differences are to the first "
@@ -260,7 +261,7 @@ def main() -> None:
     ]
     if arguments.recorded:
         lines, by_player = recorded_rows(evaluator, arguments.recorded)
-        figures.recorded(by_player, pictures / "recorded.svg")
+        write_text(pictures / "recorded.svg", figures.recorded(by_player))
         sections["Ten real games"] = [
             "Everybody had the same tiles. 'Given away': by this network's judgement, one ply.",
             "",
