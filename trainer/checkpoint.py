@@ -159,4 +159,6 @@ def load_network(path: Path) -> LoadedNetwork:
         variant_named(checkpoint.config.variant), checkpoint.config.network
     )
     _load(path, network, _part(checkpoint.tensors, "average"))
-    return LoadedNetwork(network.eval(), checkpoint.config, checkpoint.info)
+    # What the run needs to go on says nothing of the network.
+    info = {name: value for name, value in checkpoint.info.items() if name != "history"}
+    return LoadedNetwork(network.eval(), checkpoint.config, info)
