@@ -194,12 +194,12 @@ class _Slow:
 
 
 def test_a_planted_slow_down_is_found(mini: Path) -> None:
-    """Measured for real, though in turns within one run: half as fast again would be missed."""
+    """Measured for real, so the fault is a large one: a busy machine must not fail this test."""
     engines: dict[str, OnnxEvaluator] = {name: open_model(mini, threads=1) for name in "ab"}
-    engines["b"].session = _Slow(engines["b"].session, 0.5)
+    engines["b"].session = _Slow(engines["b"].session, 1.0)
     timings = {t.engine: t for t in time_batches(engines, [64], 0.4)}
     ratio = ratio_of(timings["a"].rates, timings["b"].rates)
-    assert ratio.high < 0.9
+    assert ratio.high < 0.85
 
 
 # The commands
