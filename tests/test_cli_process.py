@@ -51,6 +51,11 @@ def test_an_error_of_a_real_process_is_one_line(tmp_path: Path) -> None:
     assert done.stderr == f"error: {tmp_path / 'none.onnx'}: no such file\n"
 
 
+def heed_ctrl_c() -> None:
+    """Tests that run in the background of a shell ignore the signal, and so would their children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def read_until(descriptor: int, wanted: bytes, seconds: float = 60.0) -> bytes:
     """What a terminal shows until something like the regular expression `wanted` is there."""
     seen = b""
@@ -71,6 +76,7 @@ def test_ctrl_c_at_a_terminal(standard: Path, tmp_path: Path) -> None:
         env={**ENVIRONMENT, "TERM": "xterm"},
         stdout=subprocess.PIPE,
         stderr=theirs,
+        preexec_fn=heed_ctrl_c,
     )
     os.close(theirs)
     try:
@@ -98,6 +104,7 @@ def test_ctrl_c_with_workers_leaves_whole_games(mini: Path, tmp_path: Path) -> N
         env={**ENVIRONMENT, "TERM": "xterm"},
         stdout=subprocess.PIPE,
         stderr=theirs,
+        preexec_fn=heed_ctrl_c,
         start_new_session=True,
     )
     os.close(theirs)
