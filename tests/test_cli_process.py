@@ -52,7 +52,7 @@ def test_an_error_of_a_real_process_is_one_line(tmp_path: Path) -> None:
 
 
 def heed_ctrl_c() -> None:
-    """Tests that run in the background of a shell ignore the signal, and so would their children."""
+    """In the background of a shell tests ignore the signal, and so would their children."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
