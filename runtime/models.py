@@ -21,3 +21,12 @@ def shipped_model(variant_name: str) -> Path:
             f"{others}): give a file with --model, or make one with `azx train` and `azx export`"
         )
     return path
+
+
+def named_model(model: Path) -> Path:
+    """`model` itself where there is such a file, else the shipped one of that name, if any.
+
+    So `standard-small` is enough for the smaller network that comes with azx.
+    """
+    shipped = MODELS / f"{model}.onnx"
+    return shipped if not model.exists() and shipped.is_file() else model

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cli_testing import TRANSCRIPT, good, run
+from cli_testing import TRANSCRIPT, good, refused, run
 
 import azx
 from azx.cli.human import estimates
@@ -216,3 +216,9 @@ def test_workers_play_the_same_games(mini: Path, tmp_path: Path) -> None:
     good(run(*common, "--record", one))
     good(run(*common, "--record", two, "--workers", 2))
     assert (read_games(one).cells == read_games(two).cells).all()
+
+
+def test_a_network_by_the_name_it_is_shipped_under(tmp_path: Path) -> None:
+    shown = good(run("play", "--model", "mini", "--games", 3, "--simulations", 0))
+    assert "mini" in shown
+    refused(run("play", "--model", "nobody"), "nobody: no such file")

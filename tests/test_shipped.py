@@ -10,7 +10,7 @@ import pytest
 from conftest import REPOSITORY, random_boards
 
 from azx.runtime.modelfile import read_model
-from azx.runtime.models import shipped_model
+from azx.runtime.models import named_model, shipped_model
 from azx.runtime.onnx_evaluator import OnnxEvaluator, open_model
 from azx.runtime.play import play_games
 from azx.runtime.players import OnePlyPlayer, PolicyPlayer, SearchPlayer
@@ -24,11 +24,11 @@ from azx.runtime.verify import verify_model
 MODELS = REPOSITORY / "models"
 
 
-@pytest.mark.parametrize("name", ["standard", "mini"])
+@pytest.mark.parametrize("name", ["standard", "standard-small", "mini"])
 def test_the_shipped_networks_pass_their_own_checks(name: str) -> None:
     checks = verify_model(MODELS / f"{name}.onnx", provider="cpu")
     assert [check.name for check in checks if not check.passed] == []
-    assert shipped_model(name) == MODELS / f"{name}.onnx"
+    assert named_model(Path(name)) == MODELS / f"{name}.onnx"
     assert (MODELS / f"{name}.md").is_file()
 
 
@@ -82,3 +82,16 @@ def test_standard_is_as_strong_as_its_card_says(shared: Path) -> None:
     scores = play_games(PolicyPlayer(evaluator), orders, game_keys(0, 1000)).scores()
     figures = json.loads((MODELS / "standard.json").read_text())["figures"]
     assert scores.mean() == pytest.approx(figures["policy"]["mean"], abs=3.0)
+
+
+def test_the_small_network_is_small() -> None:
+    """What its card promises: an eighth of the arithmetic of the large one, and both in 20 MB."""
+    files = [MODELS / f"{name}.onnx" for name in ("standard", "standard-small")]
+    assert sum(path.stat().st_size for path in files) < 20e6
+    products = []
+    for path in files:
+        card = read_model(path, STANDARD).card
+        weights = sum(int(np.prod(p["shape"])) for p in card.parameters if len(p["shape"]) == 2)
+        products.append(weights * (2 if card.network["half_turn"] else 1))
+    assert products[0] >= 8 * products[1]
+    assert shipped_model("standard") == files[0]

@@ -12,7 +12,10 @@ from azx.runtime.search import ROOTS
 ModelOption = Annotated[
     Path | None,
     typer.Option(
-        "--model", metavar="NET.ONNX", show_default="the one shipped with azx", help="The network."
+        "--model",
+        metavar="NET.ONNX",
+        show_default="the one shipped with azx",
+        help="The network's file, or the name of one that comes with azx: standard-small.",
     ),
 ]
 VariantOption = Annotated[

@@ -26,7 +26,7 @@ from azx.cli.starting import get_ready
 from azx.cli.terminal import busy, check_writable, say, stdout
 from azx.runtime.errors import UsageError
 from azx.runtime.files import write_json
-from azx.runtime.models import shipped_model
+from azx.runtime.models import named_model, shipped_model
 from azx.runtime.onnx_evaluator import available_cores, open_model
 from azx.runtime.records import Games, read_orders, write_games
 from azx.runtime.search import ROOTS, Budget
@@ -138,7 +138,7 @@ def play(
         seed = 0 if many else secrets.randbelow(1_000_000)
 
     known = variant_named(variant) if variant is not None else None
-    path = model or shipped_model((known or STANDARD).name)
+    path = named_model(model) if model else shipped_model((known or STANDARD).name)
     share = max(1, (threads or available_cores()) // workers)
     load = partial(
         open_model, path, known, provider, share, allow_unverified, many and seconds is None

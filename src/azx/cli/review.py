@@ -16,7 +16,7 @@ from azx.cli.review_page import review_page
 from azx.cli.terminal import busy, check_writable, counted, counting, say, stdout, table
 from azx.runtime.errors import UsageError
 from azx.runtime.files import write_json, write_text
-from azx.runtime.models import shipped_model
+from azx.runtime.models import named_model, shipped_model
 from azx.runtime.onnx_evaluator import OnnxEvaluator, open_model
 from azx.runtime.records import read_games
 from azx.runtime.review import Review, decisions, one_ply_judge, review_games, search_judge
@@ -109,7 +109,7 @@ def review(
             f"{file} has {len(games):,} games, --html takes at most {MOST_GAMES_ON_A_PAGE}: "
             "choose one with --game, or use --json"
         )
-    path = model or shipped_model(games.variant.name)
+    path = named_model(model) if model else shipped_model(games.variant.name)
     with busy(f"loading {path}"):
         evaluator = open_model(path, games.variant, provider, threads, allow_unverified)
     judge = search_judge(evaluator, simulations) if simulations else one_ply_judge(evaluator)

@@ -17,7 +17,7 @@ from azx.runtime.bench.strength import Entrant, play_all, player_named, strength
 from azx.runtime.errors import UsageError
 from azx.runtime.evaluator import UniformEvaluator
 from azx.runtime.files import write_json
-from azx.runtime.models import shipped_model
+from azx.runtime.models import named_model, shipped_model
 from azx.runtime.onnx_evaluator import OnnxEvaluator, open_model
 from azx.runtime.search import Budget
 from azx.runtime.variant import STANDARD, variant_named
@@ -30,7 +30,7 @@ ModelsOption = Annotated[
         "--model",
         metavar="NET.ONNX",
         show_default="the one shipped with azx",
-        help="A network; repeatable.",
+        help="A network's file, or the name of one that comes with azx; repeatable.",
     ),
 ]
 JsonOption = Annotated[
@@ -74,7 +74,8 @@ class Session:
     ) -> None:
         check_writable(json)
         known = variant_named(variant) if variant is not None else None
-        paths = list(models) or [shipped_model((known or STANDARD).name)]
+        paths = [named_model(model) for model in models]
+        paths = paths or [shipped_model((known or STANDARD).name)]
         self.engines: dict[str, OnnxEvaluator] = {}
         for path in paths:
             with busy(f"loading {path}"):
