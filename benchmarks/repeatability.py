@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from azx.runtime.bench.compare import compare
-from azx.runtime.bench.inference import time_batches
+from azx.runtime.bench.inference import onnx_engine, time_batches
 from azx.runtime.contract import BOARD
 from azx.runtime.onnx_evaluator import open_model
 from azx.runtime.verify import sample_boards
@@ -51,9 +51,10 @@ def overhead(model: Path, batch: int, rounds: int) -> None:
     """Print what the harness adds to a bare loop, over rounds in turns."""
     evaluator = open_model(model, threads=1)
     boards = sample_boards(evaluator.variant, batch)
+    engines = {"net": onnx_engine(evaluator)}
     ratios = []
     for _ in range(rounds):
-        harness = time_batches({"net": evaluator}, [batch], 0.2, rounds=1)[0]
+        harness = time_batches(engines, evaluator.variant, [batch], 0.2, rounds=1)[0]
         runs = len(harness.rounds[0])
         start = time.perf_counter()
         for _ in range(runs):

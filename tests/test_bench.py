@@ -21,11 +21,11 @@ from azx.cli.reports.bench import bench_report
 from azx.cli.reports.page import Report, Section, Table, as_html
 from azx.runtime.bench.compare import compare
 from azx.runtime.bench.engine import SearchTiming, SelfPlayTiming
-from azx.runtime.bench.inference import BatchTiming, recommended_batch, time_batches
+from azx.runtime.bench.inference import BatchTiming, onnx_engine, recommended_batch, time_batches
 from azx.runtime.bench.rounds import median_of, noise_of, ratio_of
 from azx.runtime.bench.strength import Entrant, orders_hash, pair, play_all, settled
 from azx.runtime.errors import UsageError
-from azx.runtime.onnx_evaluator import OnnxEvaluator, open_model
+from azx.runtime.onnx_evaluator import open_model
 from azx.runtime.players import GreedyPlayer, RandomPlayer
 from azx.runtime.seeds import draw_orders, game_keys
 from azx.runtime.variant import MINI
@@ -195,9 +195,10 @@ class _Slow:
 
 def test_a_planted_slow_down_is_found(mini: Path) -> None:
     """Measured for real, so the fault is a large one: a busy machine must not fail this test."""
-    engines: dict[str, OnnxEvaluator] = {name: open_model(mini, threads=1) for name in "ab"}
-    engines["b"].session = _Slow(engines["b"].session, 1.0)
-    timings = {t.engine: t for t in time_batches(engines, [64], 0.4)}
+    quick, slow = (open_model(mini, threads=1) for _ in range(2))
+    slow.session = _Slow(slow.session, 1.0)
+    engines = {"a": onnx_engine(quick), "b": onnx_engine(slow)}
+    timings = {t.engine: t for t in time_batches(engines, MINI, [64], 0.4)}
     ratio = ratio_of(timings["a"].rates, timings["b"].rates)
     assert ratio.high < 0.85
 

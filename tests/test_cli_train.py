@@ -111,3 +111,27 @@ def test_a_run_as_a_page(tmp_path: Path) -> None:
     assert "| 4 | 128 |" in words.read_text()
     (folder / "metrics.jsonl").write_text("{\n")
     refused(run("report", folder), "is no list of rounds")
+
+
+def test_torch_is_measured_beside_onnxruntime(
+    mini: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    def no_compiler(module: object, dynamic: bool) -> object:
+        def call(boards: object) -> object:
+            raise RuntimeError("there is no C++ compiler")
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", no_compiler)
+    few = ("network.width=16", "network.groups=4", "selfplay.games_per_round=32", "rounds=1",
+           "evaluation.every=1", "evaluation.games=20")  # fmt: skip
+    run("train", "--preset", "mini", "--run", tmp_path / "run", "--threads", 1,
+        *(part for field in few for part in ("--set", field)))  # fmt: skip
+    measured = run("bench", "inference", "--model", mini, "--torch", tmp_path / "run",
+                   "--batches", 2, "--seconds", 0, "--json", tmp_path / "a.json")  # fmt: skip
+    assert measured.exit_code == 0
+    assert "torch compiled is left out: there is no C++ compiler" in measured.stderr
+    rows = json.loads((tmp_path / "a.json").read_text())["inference"]["rows"]
+    assert [row["engine"] for row in rows] == ["mini", "torch eager"]

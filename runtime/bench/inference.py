@@ -1,4 +1,4 @@
-"""How fast are networks alone, `session.run` and nothing else? Seconds throughout.
+"""How fast are networks alone, one call and nothing else? Seconds throughout.
 
 All networks and batches are asked in turns, round by round, so that whatever else the machine does
 hits all alike.
@@ -11,6 +11,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from azx.runtime.bench.clock import repeated, timed
 from azx.runtime.bench.rounds import Measured, median_of, noise_of
 from azx.runtime.contract import BOARD
 from azx.runtime.onnx_evaluator import OnnxEvaluator
+from azx.runtime.variant import Variant
 from azx.runtime.verify import sample_boards
 
 #: Runs that are not counted, and the rounds that a batch is measured in.
@@ -72,19 +74,31 @@ class BatchTiming:
         }
 
 
+Boards = NDArray[np.int8]
+
+
+def onnx_engine(evaluator: OnnxEvaluator) -> Callable[[Boards], object]:
+    """Bare `session.run`: int8 boards [B, C] to the outputs."""
+    return lambda boards: evaluator.session.run(evaluator.outputs, {BOARD: boards})
+
+
 def time_batches(
-    engines: dict[str, OnnxEvaluator],
+    engines: dict[str, Callable[[Boards], object]],
+    variant: Variant,
     batches: Sequence[int],
     seconds: float,
     rounds: int = ROUNDS,
     tell: Callable[[str], None] = lambda _: None,
 ) -> list[BatchTiming]:
-    """Each of `engines` on each batch, for at least `seconds` in `rounds` rounds, all in turns."""
+    """Each of `engines` on each batch, for at least `seconds` in `rounds` rounds, all in turns.
+
+    An engine is called with int8 boards [batch, C].
+    """
     runs: dict[tuple[str, int], Callable[[], object]] = {}
     first: dict[tuple[str, int], float] = {}
-    for name, evaluator in engines.items():
+    for name, engine in engines.items():
         for batch in batches:
-            runs[name, batch] = _bound(evaluator, batch)
+            runs[name, batch] = partial(engine, sample_boards(variant, batch))
             first[name, batch] = timed(runs[name, batch])
             for _ in range(WARM_UP):
                 runs[name, batch]()
@@ -97,11 +111,6 @@ def time_batches(
         BatchTiming(name, batch, first[name, batch], tuple(taken[name, batch]))
         for name, batch in runs
     ]
-
-
-def _bound(evaluator: OnnxEvaluator, batch: int) -> Callable[[], object]:
-    boards = sample_boards(evaluator.variant, batch)
-    return lambda: evaluator.session.run(evaluator.outputs, {BOARD: boards})
 
 
 def recommended_batch(timings: Sequence[BatchTiming]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +11,13 @@ import typer
 from azx.cli.bench import show
 from azx.cli.terminal import busy, check_writable, counting, say, stdout
 from azx.runtime.bench.engine import time_search, time_selfplay
-from azx.runtime.bench.inference import node_providers, recommended_batch, time_batches
+from azx.runtime.bench.inference import (
+    Boards,
+    node_providers,
+    onnx_engine,
+    recommended_batch,
+    time_batches,
+)
 from azx.runtime.bench.result import new_result, resident_bytes
 from azx.runtime.bench.strength import Entrant, play_all, player_named, strength_section
 from azx.runtime.errors import UsageError
@@ -23,6 +29,8 @@ from azx.runtime.search import Budget
 from azx.runtime.variant import STANDARD, variant_named
 
 LARGEST = 65536
+
+Engine = Callable[[Boards], object]
 
 ModelsOption = Annotated[
     list[Path] | None,
@@ -105,14 +113,17 @@ class Session:
             write_json(self.json, self.result)
             say(self.console, f"written    {self.json}")
 
-    def inference(self, batches: Sequence[int], seconds: float) -> None:
-        """Measure and print every network alone, in turns."""
+    def inference(
+        self, batches: Sequence[int], seconds: float, more: dict[str, Engine] | None = None
+    ) -> None:
+        """Measure and print every network alone, in turns, and `more` engines beside them."""
+        engines: dict[str, Engine] = {n: onnx_engine(e) for n, e in self.engines.items()}
+        engines |= more or {}
         with busy("the network alone") as tell:
-            timings = time_batches(self.engines, batches, seconds, tell=tell)
+            timings = time_batches(engines, self.first.variant, batches, seconds, tell=tell)
             ran_on = {name: node_providers(engine) for name, engine in self.engines.items()}
         best = {
-            name: recommended_batch([t for t in timings if t.engine == name])
-            for name in self.engines
+            name: recommended_batch([t for t in timings if t.engine == name]) for name in engines
         }
         self.result["inference"] = {
             "rows": [timing.to_json() for timing in timings],

@@ -56,7 +56,8 @@ def inference(
                 *(_milliseconds(timing.percentile(p)) for p in (50, 90, 99)),
                 _milliseconds(timing.first_run),
             )
-        nodes = ", ".join(f"{count} on {name}" for name, count in ran_on[engine].items())
+        by_provider = ran_on.get(engine, {})
+        nodes = ", ".join(f"{count} on {name}" for name, count in by_provider.items())
         noise = float(np.median([timing.noise for timing in own]))
         say(console, f"the network alone: {engine}")
         console.print(rows)
@@ -65,7 +66,7 @@ def inference(
             "",
             f"recommended batch: {batch}, the smallest that reaches {GOOD_SHARE:.0%} of the best "
             "rate",
-            f"nodes: {nodes}",
+            f"nodes: {nodes or 'not onnxruntime'}",
             f"noise: even rounds differ from odd ones by {noise:.1%} in the median",
             "",
         )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from azx.cli.bench.session import JsonOption, ModelsOption, SecondsOption, Session, sizes
+from azx.cli.bench.torch_engines import torch_engines
 from azx.cli.boundary import guarded
 from azx.cli.options import (
     ModelOption,
@@ -32,6 +34,14 @@ def inference(
         str, typer.Option("--batches", metavar="N,N,...", help="Batch sizes.")
     ] = BATCHES,
     seconds: SecondsOption = 1.0,
+    torch: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN",
+            show_default=False,
+            help="A training run or checkpoint too, in torch: eager and compiled.",
+        ),
+    ] = None,
     provider: ProviderOption = "auto",
     threads: ThreadsOption = None,
     allow_unverified: UnverifiedOption = False,
@@ -46,12 +56,14 @@ def inference(
     Examples:
       azx bench inference --model net.onnx --batches 1,64,1024
       azx bench inference --model net.onnx --model net-int8.onnx --json speed.json
+      azx bench inference --model net.onnx --torch runs/mine
     """
     asked = sizes("--batches", batches)
     with Session(
         model or [], variant, provider, threads, allow_unverified, json, batches=asked
     ) as run:
-        run.inference(asked, seconds)
+        more = torch_engines(torch, run.first.variant, run.first.threads) if torch else {}
+        run.inference(asked, seconds, more)
 
 
 @guarded
