@@ -46,8 +46,9 @@ class LearningConfig:
     replay_rounds: int = 4  # positions older than this are forgotten
     weight_decay: float = 0.01
     clip: float = 1.0  # largest norm of the gradient
-    lambda_start: float = 0.9  # of the lambda-returns, falling to 0 ...
-    lambda_until: float = 0.2  # ... at this share of the run
+    lambda_start: float = 0.9  # of the lambda-returns, which changes to ...
+    lambda_end: float = 0.0  # ... this, reached at ...
+    lambda_until: float = 0.2  # ... this share of the run
     average_rate: float = 0.02  # of the averaged weights that play, are evaluated and exported
     policy_weight: float = 0.05  # of the cross-entropy, beside the squared error in units of POINTS
     temperature: float = 2.0  # points; the policy learns softmax((gain + q) / temperature)
@@ -94,6 +95,7 @@ class TrainConfig:
             "selfplay.explore_end": s.explore_end,
             "selfplay.explore_until": s.explore_until,
             "learning.lambda_start": n.lambda_start,
+            "learning.lambda_end": n.lambda_end,
             "learning.lambda_until": n.lambda_until,
             "learning.average_rate": n.average_rate,
         }

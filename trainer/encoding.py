@@ -6,6 +6,7 @@ operators that every runtime has and that keep the batch free.
 
 from __future__ import annotations
 
+from math import comb
 from typing import NamedTuple
 
 import torch
@@ -21,7 +22,12 @@ class Features(NamedTuple):
     filled: Tensor  # [B, C] 1 where a tile lies
     tiles_left: Tensor  # [B, T] 1 for tiles that may still come
     numbers_left: Tensor  # [B, N] tiles left with this number, as a share
-    lines: Tensor  # [B, 3, L, N / A] each line and number: possible; tiles lying; surplus of tiles
+    #: [B, 4, L, N / A] each line and number: possible; tiles lying; surplus of tiles; the chance
+    #: that as many as are wanted will be drawn
+    lines: Tensor
+    #: [B, 5, C] each empty cell: tiles left that suit two of its lines, by pair, and all three; the
+    #: points that the next tile would win there, in the mean
+    prospects: Tensor
     gains: Tensor  # [B, T, C] points that each placement on an empty cell wins at once
     empty_cells: Tensor  # [B] how many
 
@@ -30,8 +36,9 @@ class BoardEncoding(nn.Module):
     """Computes `Features`; holds the variant's constants and no parameters.
 
     The line features tell, for each line and each number of its axis, whether it can still be
-    completed with that number, how many such tiles lie there, and how many more such tiles are
-    left than the line has empty cells. They halve the games that learning takes.
+    completed with that number, how many such tiles lie there, how many more such tiles are left
+    than the line has empty cells, and how likely enough of them are drawn. They halve the games
+    that learning takes. The prospects tell of each empty cell what is left for it.
     """
 
     def __init__(self, variant: Variant) -> None:
@@ -62,7 +69,9 @@ class BoardEncoding(nn.Module):
         self.gains_shape = (variant.tiles, variant.cells)
         self.longest = float(2 * variant.radius + 1)
         self.most = float(shows.sum(dim=0).max())
+        self.tiles, self.dearest = float(variant.tiles), float(points.max())
         constants = {
+            "enough": _chances_of_enough(variant, int(self.longest), int(self.most)).flatten(1),
             "tile_ids": torch.arange(variant.tiles, dtype=torch.int8),
             "shows": shows,
             "on_line": on_line,
@@ -73,6 +82,7 @@ class BoardEncoding(nn.Module):
         }
         for name, constant in constants.items():
             self.register_buffer(name, constant, persistent=False)
+        self.enough: Tensor
         self.tile_ids: Tensor
         self.shows: Tensor
         self.on_line: Tensor
@@ -94,19 +104,77 @@ class BoardEncoding(nn.Module):
         possible = (lying == filled_on_line).to(lying.dtype)
         wanted = self.length.unsqueeze(-1) - filled_on_line
         surplus = (numbers_left @ self.number_of_line).reshape(by_line) - wanted
+        empty_cells = (1.0 - filled).sum(dim=1)
+        enough = self._enough(empty_cells, numbers_left, wanted)
         lines = torch.stack(
-            (possible, possible * lying / self.longest, possible * surplus / self.most), dim=1
+            (
+                possible,
+                possible * lying / self.longest,
+                possible * surplus / self.most,
+                possible * enough,
+            ),
+            dim=1,
         )
         # A line with one cell left and one number pays number x length for the tile that ends it.
         pays = (possible * (wanted == 1.0).to(possible.dtype)).flatten(1)
         gains = (pays @ self.points).reshape(-1, *self.gains_shape)
         gains = gains * (1.0 - filled).unsqueeze(1)
+        suiting = self._suiting(possible.flatten(1), tiles_left)
+        next_gain = (tiles_left.unsqueeze(1) @ gains) / (self.dearest * self.widest)
+        prospects = torch.cat((suiting, next_gain), dim=1)
         return Features(
             cells,
             filled,
             tiles_left,
             numbers_left / self.most,
             lines,
+            prospects * (1.0 - filled).unsqueeze(1),
             gains,
-            (1.0 - filled).sum(dim=1),
+            empty_cells,
         )
+
+    def _enough(self, empty_cells: Tensor, numbers_left: Tensor, wanted: Tensor) -> Tensor:
+        """[B, L, N / A] how likely the tiles `wanted` [B, L, 1] for each line are drawn."""
+        draws = _one_hot(empty_cells, self.enough.shape[0])
+        by_tiles_left = (draws @ self.enough).unflatten(1, (int(self.most) + 1, -1))
+        by_wanted = _one_hot(numbers_left, int(self.most) + 1) @ by_tiles_left  # [B, N, W + 1]
+        of_lines = by_wanted.transpose(1, 2) @ self.number_of_line  # [B, W + 1, L x N / A]
+        of_lines = of_lines.unflatten(2, (self.lines, self.widest))
+        return (of_lines * _one_hot(wanted, int(self.longest) + 1).movedim(3, 1)).sum(dim=1)
+
+    def _suiting(self, possible: Tensor, tiles_left: Tensor) -> Tensor:
+        """[B, 4, C] shares of the tiles left whose numbers its lines can still be completed with.
+
+        On axes 0 and 1, 0 and 2, 1 and 2, and on all three.
+        """
+        by_cell = (possible @ self.number_on_line.T).unflatten(1, (-1, AXES, self.widest))
+        first, second, third = (
+            view @ shows.T
+            for view, shows in zip(
+                by_cell.unbind(2), self.shows.split(self.widest, dim=1), strict=True
+            )
+        )  # [B, C, T] each
+        first_left = first * tiles_left.unsqueeze(1)
+        pair = first_left * second
+        kinds = (pair, first_left * third, second * third * tiles_left.unsqueeze(1), pair * third)
+        return torch.stack([kind.sum(dim=2) for kind in kinds], dim=1) / self.tiles
+
+
+def _one_hot(counts: Tensor, kinds: int) -> Tensor:
+    """Whole numbers from 0 to `kinds` - 1, as floats, with one more dimension."""
+    return (counts.unsqueeze(-1) == torch.arange(kinds, device=counts.device)).to(counts.dtype)
+
+
+def _chances_of_enough(variant: Variant, longest: int, most: int) -> Tensor:
+    """[C + 1, M + 1, W + 1] by cells empty, tiles of a kind left and tiles of it wanted.
+
+    The upper tail of the hypergeometric distribution: as many tiles are drawn as cells are empty.
+    """
+    chances = torch.zeros(variant.cells + 1, most + 1, longest + 1)
+    for draws in range(variant.cells + 1):
+        left = variant.tiles - variant.cells + draws
+        for kind in range(min(most, left) + 1):
+            ways = [comb(kind, n) * comb(left - kind, draws - n) for n in range(draws + 1)]
+            for wanted in range(longest + 1):
+                chances[draws, kind, wanted] = sum(ways[wanted:]) / comb(left, draws)
+    return chances

@@ -1,4 +1,4 @@
-"""What a network's q says of whole boards: points to come, and how much the next draw decides."""
+"""What a network's q says of whole boards: the points to come."""
 
 from __future__ import annotations
 
@@ -23,11 +23,10 @@ class Foresight(NamedTuple):
 
     q: NDArray[np.float32]  # [B, T, C] as the network says it
     value: NDArray[np.float32]  # [B] mean over the next tiles of the best gain + q
-    luck: NDArray[np.float32]  # [B] variance of the same over the next tiles, points²
 
 
 @compiled
-def _expect(tables, boards, q, exact_cells, value, luck):  # type: ignore[no-untyped-def]
+def _expect(tables, boards, q, exact_cells, value):  # type: ignore[no-untyped-def]
     games, size = boards.shape
     kinds = q.shape[1]
     worth = np.empty((kinds, size), dtype=np.float32)
@@ -43,13 +42,12 @@ def _expect(tables, boards, q, exact_cells, value, luck):  # type: ignore[no-unt
                 unused ^= 1 << board[c]
             else:
                 empty += 1
-        if empty == 0:
-            value[g], luck[g] = 0.0, 0.0
+        if empty <= exact_cells:
+            value[g] = exact_value(tables, board, unused, empty, kinds - size + empty)
             continue
         worth[:] = q[g]
         add_board_gains(tables, board, worth)
         total = 0.0
-        squares = 0.0
         count = 0
         for t in range(kinds):
             if not left[t]:
@@ -59,13 +57,8 @@ def _expect(tables, boards, q, exact_cells, value, luck):  # type: ignore[no-unt
                 if board[c] < 0:
                     best = max(best, worth[t, c])
             total += float(best)
-            squares += float(best) ** 2
             count += 1
-        mean = total / count
-        luck[g] = max(squares / count - mean * mean, 0.0)
-        if empty <= exact_cells:
-            mean = exact_value(tables, board, unused, empty, count)
-        value[g] = mean
+        value[g] = total / count
 
 
 @compiled
@@ -87,9 +80,9 @@ def q_of(answer: Evaluation) -> NDArray[np.float32]:
 def look_ahead(evaluator: Evaluator, boards: NDArray[np.int8]) -> Foresight:
     """Judge `boards` int8 [B, C]."""
     q = q_of(evaluator.evaluate(boards))
-    value, luck = np.empty(len(boards), dtype=np.float32), np.empty(len(boards), dtype=np.float32)
-    _expect(evaluator.variant.tables, boards, q, EXACT_CELLS, value, luck)
-    return Foresight(q, value, luck)
+    value = np.empty(len(boards), dtype=np.float32)
+    _expect(evaluator.variant.tables, boards, q, EXACT_CELLS, value)
+    return Foresight(q, value)
 
 
 def worth_of(

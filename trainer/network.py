@@ -22,9 +22,9 @@ class NetworkConfig:
     """The size of a network.
 
     `dense` mixes the whole board in every layer; `conv` is 3x3 convolutions on the axial grid. On a
-    CPU `dense` is far stronger for the same time (docs/log.md). With `half_turn` a board is judged
-    as it is and turned by half a turn, which changes nothing in the game, and the mean is taken:
-    twice the time, and the errors of the two partly cancel.
+    CPU `dense` is far stronger for the same time (docs/log.md). With `half_turn` a dense network
+    looks at a board as it is and turned by half a turn, which changes nothing in the game, and its
+    blocks see both views: whatever it says of a board it says of the turned one, turned.
     """
 
     trunk: str = "dense"
@@ -41,6 +41,8 @@ class NetworkConfig:
                 f"network.width ({self.width}) must be a multiple of network.groups "
                 f"({self.groups}), and both and network.blocks ({self.blocks}) at least 1"
             )
+        if self.half_turn and self.trunk != "dense":
+            raise UsageError(f"network.half_turn needs the dense trunk, found {self.trunk!r}")
 
 
 class Outputs(NamedTuple):
@@ -62,10 +64,47 @@ class DenseBlock(nn.Module):
         self.norm2 = nn.GroupNorm(groups, width)
         self.act = nn.LeakyReLU()
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor) -> tuple[Tensor]:
         """[B, width] to [B, width]."""
         y = self.act(self.norm1(self.linear1(x)))
-        return self.act(x + self.norm2(self.linear2(y)))
+        return (self.act(x + self.norm2(self.linear2(y))),)
+
+
+class HalfTurnLinear(nn.Module):
+    """The linear maps that treat a board and its half turn alike, from two views to two.
+
+    Turning swaps the views, so such a map has two free matrices: one for the views' sum, which
+    turning leaves as it is, and one for their difference, whose sign it changes. That is as much
+    arithmetic as one matrix applied to each view, and twice the parameters.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.even = nn.Linear(width, width, bias=False)
+        self.odd = nn.Linear(width, width, bias=False)
+
+    def forward(self, x: Tensor, turned: Tensor) -> tuple[Tensor, Tensor]:
+        """Two [B, width] to two [B, width]; equal matrices map each view by itself."""
+        even, odd = 0.5 * self.even(x + turned), 0.5 * self.odd(x - turned)
+        return even + odd, even - odd
+
+
+class HalfTurnBlock(nn.Module):
+    """The dense block's shape on two views of a board. Two [B, width] to the same."""
+
+    def __init__(self, width: int, groups: int) -> None:
+        super().__init__()
+        self.linear1 = HalfTurnLinear(width)
+        self.norm1 = nn.GroupNorm(groups, width)
+        self.linear2 = HalfTurnLinear(width)
+        self.norm2 = nn.GroupNorm(groups, width)
+        self.act = nn.LeakyReLU()
+
+    def forward(self, x: Tensor, turned: Tensor) -> tuple[Tensor, Tensor]:
+        """Both views through the same layers; the two linear maps mix them."""
+        y, turned_y = self.linear1(x, turned)
+        y, turned_y = self.linear2(self.act(self.norm1(y)), self.act(self.norm1(turned_y)))
+        return self.act(x + self.norm2(y)), self.act(turned + self.norm2(turned_y))
 
 
 class DenseTrunk(nn.Module):
@@ -75,30 +114,35 @@ class DenseTrunk(nn.Module):
         super().__init__()
         numbers = AXES * max(len(values) for values in variant.values)
         lines = len(variant.lines) * (numbers // AXES)
-        inputs = variant.cells * (numbers + 1) + variant.tiles + numbers + 3 * lines
+        inputs = variant.cells * (numbers + 1 + 5) + variant.tiles + numbers + 4 * lines
         self.stem = nn.Linear(inputs, config.width, bias=False)
         self.norm = nn.GroupNorm(config.groups, config.width)
         self.act = nn.LeakyReLU()
+        block = HalfTurnBlock if config.half_turn else DenseBlock
         self.blocks = nn.ModuleList(
-            DenseBlock(config.width, config.groups) for _ in range(config.blocks)
+            block(config.width, config.groups) for _ in range(config.blocks)
         )
 
-    def forward(self, features: Features) -> Tensor:
-        """To [B, width]."""
-        x = torch.cat(
-            (
-                features.cells.flatten(1),
-                features.filled,
-                features.tiles_left,
-                features.numbers_left,
-                features.lines.flatten(1),
-            ),
-            dim=1,
-        )
-        x = self.act(self.norm(self.stem(x)))
+    def forward(self, *views: Features) -> tuple[Tensor, ...]:
+        """One view of the boards, or two with `half_turn`; to [B, width] each."""
+        found = tuple(self.act(self.norm(self.stem(_side_by_side(view)))) for view in views)
         for block in self.blocks:
-            x = block(x)
-        return x
+            found = block(*found)
+        return found
+
+
+def _side_by_side(features: Features) -> Tensor:
+    return torch.cat(
+        (
+            features.cells.flatten(1),
+            features.filled,
+            features.tiles_left,
+            features.numbers_left,
+            features.lines.flatten(1),
+            features.prospects.flatten(1),
+        ),
+        dim=1,
+    )
 
 
 class DenseHeads(nn.Module):
@@ -139,7 +183,7 @@ class ConvTrunk(nn.Module):
         super().__init__()
         self.side = 2 * variant.radius + 1
         numbers = AXES * max(len(values) for values in variant.values)
-        planes = numbers + 1 + variant.tiles + numbers + 3 * numbers
+        planes = numbers + 1 + variant.tiles + numbers + 4 * numbers + 5
         column, row = torch.from_numpy(variant.cell_xy).long().unbind(1)
         to_grid = torch.zeros(variant.cells, self.side * self.side)
         to_grid[torch.arange(variant.cells), row * self.side + column] = 1.0
@@ -162,10 +206,10 @@ class ConvTrunk(nn.Module):
             ConvBlock(config.width, config.groups) for _ in range(config.blocks)
         )
 
-    def forward(self, features: Features) -> Tensor:
+    def forward(self, features: Features) -> tuple[Tensor]:
         """To [B, width, S, S]."""
         everywhere = features.filled.unsqueeze(1) * 0.0 + 1.0  # [B, 1, C], the batch left free
-        # [B, 3, L, N/A] to [B, (3, N/A, A), C]: what each cell's own three lines say.
+        # [B, 4, L, N/A] to [B, (4, N/A, A), C]: what each cell's own three lines say.
         by_number = features.lines.transpose(2, 3).flatten(1, 2)
         lines = (by_number @ self.lines_at).unflatten(2, (AXES, -1)).flatten(1, 2)
         planes = torch.cat(
@@ -175,6 +219,7 @@ class ConvTrunk(nn.Module):
                 features.tiles_left.unsqueeze(2) * everywhere,
                 features.numbers_left.unsqueeze(2) * everywhere,
                 lines,
+                features.prospects,
             ),
             dim=1,
         )
@@ -182,7 +227,7 @@ class ConvTrunk(nn.Module):
         x = self.act(self.norm(self.stem(grid))) * self.on_board
         for block in self.blocks:
             x = block(x, self.on_board)
-        return x
+        return (x,)
 
 
 class ConvHeads(nn.Module):
@@ -231,11 +276,15 @@ class PolicyValueNetwork(nn.Module):
     def forward(self, board: Tensor) -> Outputs:
         """Points in points; filled cells at `MASKED_LOGIT`; 0 to come after the last placement."""
         features = self.encoding(board)
-        policy, q = self.heads(self.trunk(features))
-        if self.config.half_turn and not self.training:  # learning turns half of its boards anyway
-            turned_policy, turned_q = self.heads(self.trunk(self.encoding(board.flip(1))))
+        if self.config.half_turn:
+            view, turned_view = self.trunk(features, self.encoding(board.flip(1)))
+            policy, q = self.heads(view)
+            turned_policy, turned_q = self.heads(turned_view)
             policy = 0.5 * (policy + turned_policy.flip(2))
             q = 0.5 * (q + turned_q.flip(2))
+        else:
+            (view,) = self.trunk(features)
+            policy, q = self.heads(view)
         logits = policy.float().masked_fill((board >= 0).unsqueeze(1), MASKED_LOGIT)
         more_to_come = (features.empty_cells > 1.0).to(torch.float32)
         q = q.float() * (POINTS * more_to_come)[:, None, None]

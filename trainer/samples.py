@@ -63,19 +63,20 @@ class Samples:
 def lambda_returns(played: Round, lam: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Points to come from each afterstate [G, C + 1], bootstrapped, and their luck's variance.
 
-    G(k) = (1 - lam) V(k) + lam (gain(k) + G(k + 1))  (Sutton 1988), with lam = 0 where placement k
-    was made at random: its points say nothing of how well the player would have done. With right
-    values the draws alone make G vary, independently from turn to turn, so the variance is
-    F(k) = lam² (luck(k) + F(k + 1)): the floor under any squared error.
+    G(k) = V(k) + lam (correction(k) + G(k+1) - V(k+1)), the lambda-return (Sutton 1988) written by
+    its corrections; it ends where the game went on otherwise (Watkins 1989), for what came then
+    says nothing of how well the player would have done. A correction that compares what followed
+    with what was foreseen for the tile that was drawn has no luck of the draw in it, and mean as
+    one that compares with the mean over all tiles: a control variate, which lets corrections from
+    many turns ahead come back without their noise. Where luck is in them its variance adds up,
+    F(k) = lam² (luck(k) + F(k + 1)), to the floor under any squared error.
     """
-    gains = played.games.gains()
-    returns, floor = np.zeros_like(played.values), np.zeros_like(played.values)
-    for k in range(gains.shape[1] - 1, -1, -1):
-        share = np.where(played.explored[:, k], 0.0, lam).astype(np.float32)
-        returns[:, k] = (1 - share) * played.values[:, k] + share * (
-            gains[:, k] + returns[:, k + 1]
-        )
-        floor[:, k] = share**2 * (played.luck[:, k] + floor[:, k + 1])
+    values = played.values
+    returns, floor = values.copy(), np.zeros_like(values)
+    for k in range(values.shape[1] - 2, -1, -1):
+        later = played.followed[:, k] * (returns[:, k + 1] - values[:, k + 1])
+        returns[:, k] += lam * (played.correction[:, k] + later)
+        floor[:, k] = lam**2 * played.followed[:, k] * (played.luck[:, k] + floor[:, k + 1])
     return returns, floor
 
 

@@ -21,5 +21,5 @@ def exploration(config: SelfPlayConfig, progress: float) -> Exploration:
 
 
 def lambda_at(config: LearningConfig, progress: float) -> float:
-    """High at first, to carry the end of the game back; then the values are better than luck."""
-    return _ramp(config.lambda_start, 0.0, config.lambda_until, progress)
+    """High at first, to carry the end of the game back, when the values know nothing yet."""
+    return _ramp(config.lambda_start, config.lambda_end, config.lambda_until, progress)

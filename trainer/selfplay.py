@@ -15,7 +15,7 @@ from azx.runtime.records import Games
 from azx.runtime.rules import all_gains, placement_gains, tiles_left
 from azx.runtime.search import Budget, Search
 from azx.runtime.seeds import draw_orders, mix, uniform
-from azx.trainer.foresight import look_ahead, q_of, worth_of
+from azx.trainer.foresight import EXACT_CELLS, look_ahead, q_of, worth_of
 
 Progress = Callable[[int, int], None]
 
@@ -26,8 +26,11 @@ class Round:
 
     games: Games
     values: NDArray[np.float32]  # [G, C + 1] foreseen at each afterstate; 0 at the full board
-    luck: NDArray[np.float32]  # [G, C] variance over the next tile of what is foreseen, points²
-    explored: NDArray[np.bool_]  # [G, C] placements made at random rather than by judgement
+    #: [G, C] by how much a turn showed its value to be too low: the points that it made and left,
+    #: minus those foreseen, for the drawn tile where that is known.
+    correction: NDArray[np.float32]
+    luck: NDArray[np.float32]  # [G, C] variance of `correction` that is the draw's, points²
+    followed: NDArray[np.bool_]  # [G, C] the game went on as `correction` says
     #: [G, C, K] cells that were looked at besides, -1 for none, and the points to come after them.
     others: NDArray[np.int8]
     others_after: NDArray[np.float32]
@@ -40,8 +43,9 @@ class Round:
         return cls(
             games,
             values=np.zeros((count, size + 1), dtype=np.float32),
+            correction=np.zeros((count, size), dtype=np.float32),
             luck=np.zeros((count, size), dtype=np.float32),
-            explored=np.zeros((count, size), dtype=np.bool_),
+            followed=np.ones((count, size), dtype=np.bool_),
             others=np.full((count, size, others), -1, dtype=np.int8),
             others_after=np.zeros((count, size, others), dtype=np.float32),
             policy=policy,
@@ -89,7 +93,8 @@ def play_round(
     One forward a board judges all next tiles: cells by gain + q, and the board by the exact mean
     over the next tiles of the best gain + q. The `candidates` best cells of each decision, noise
     included, are laid and looked at, and the best of them by gain + value is chosen; with 1 it is
-    the best by gain + q. Every one of them says what q should have been.
+    the best by gain + q. Every one of them says what q should have been, and the best of them
+    without noise, beside the best gain + q for this tile, what the value should have been.
     """
     variant = evaluator.variant
     orders = draw_orders(variant, keys)
@@ -98,12 +103,12 @@ def play_round(
     rows = np.arange(games)
     round_ = Round.empty(Games(variant, orders, np.empty_like(orders)), candidates - 1, None)
     preference = np.empty((games, size), dtype=np.float32)
+    explored = np.empty(games, dtype=np.bool_)
     ahead = look_ahead(evaluator, boards)
     for k in range(size):
         tiles = np.ascontiguousarray(orders[:, k])
-        round_.values[:, k], round_.luck[:, k] = ahead.value, ahead.luck
+        round_.values[:, k] = ahead.value
         worth = worth_of(evaluator, boards, tiles, ahead)
-        explored = round_.explored[:, k]
         _prefer(boards, keys, worth, exploration.share, exploration.noise, preference, explored)
         looked_at = min(candidates, size - k)
         cells = np.argsort(-preference, axis=1, kind="stable")[:, :looked_at].astype(np.int8)
@@ -121,7 +126,12 @@ def play_round(
         # The noise that a cell was preferred with stays with it.
         at = cells.astype(np.int64)
         noise = np.take_along_axis(preference, at, 1) - np.take_along_axis(worth, at, 1)
-        best = np.where(explored, 0, (gains + points + noise).argmax(axis=1))
+        found = gains + points
+        best = np.where(explored, 0, (found + noise).argmax(axis=1))
+        round_.followed[:, k] = ~explored & (best == found.argmax(axis=1))
+        if size - k > EXACT_CELLS:  # from there on the values are exact as they are
+            correction = found.max(axis=1) - worth.max(axis=1)
+            round_.correction[:, k] = np.where(explored, 0.0, correction)
         rest = np.argsort(np.arange(looked_at) == best[:, None], axis=1, kind="stable")[:, :-1]
         round_.games.cells[:, k] = cells[rows, best]
         round_.others[:, k, : looked_at - 1] = np.take_along_axis(cells, rest, 1)
@@ -152,6 +162,7 @@ def search_round(
     policy = np.zeros((games, size, size), dtype=np.float32)
     round_ = Round.empty(Games(variant, orders, np.empty_like(orders)), 0, policy)
     preference, worth = np.empty((games, size), dtype=np.float32), np.zeros((games, size))
+    explored = np.empty(games, dtype=np.bool_)
     search = Search(evaluator, games, Budget(simulations))
     rows = np.arange(games)
     for k in range(size):
@@ -162,14 +173,20 @@ def search_round(
             found.luck,
             found.policy,
         )
-        explored = round_.explored[:, k]
         _prefer(boards, keys, worth, share, 0.0, preference, explored)
+        round_.followed[:, k] = ~explored
         cells = np.where(explored, preference.argmax(axis=1), found.cells).astype(np.int8)
         round_.games.cells[:, k] = cells
         boards[rows, cells] = tiles
         if progress is not None:
             progress(k + 1, size)
+    round_.correction[:] = np.where(round_.followed, whole_corrections(round_), 0.0)
     return round_
+
+
+def whole_corrections(played: Round) -> NDArray[np.float32]:
+    """The corrections [G, C] of `played` with the draws' luck left in, where it is not known."""
+    return played.games.gains() + np.diff(played.values, axis=1)
 
 
 def judge(evaluator: Evaluator, games: Games) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

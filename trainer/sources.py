@@ -16,7 +16,7 @@ from azx.trainer.config import TrainConfig
 from azx.trainer.foresight import q_of
 from azx.trainer.samples import Samples, samples_of
 from azx.trainer.schedule import exploration, lambda_at
-from azx.trainer.selfplay import Round, judge, play_round, search_round
+from azx.trainer.selfplay import Round, judge, play_round, search_round, whole_corrections
 
 Progress = Callable[[int, int], None]
 
@@ -91,6 +91,7 @@ class Recorded:
             policy = np.eye(games.variant.cells, dtype=np.float16)[games.cells]
         played = Round.empty(games, 0, policy.astype(np.float32))
         played.values[:], played.luck[:] = values, luck
+        played.correction[:] = whole_corrections(played)
         return samples_of(played, lam=1.0), games
 
 

@@ -30,6 +30,7 @@ from azx.trainer.checkpoint import (
 )
 from azx.trainer.config import TrainConfig
 from azx.trainer.evaluation import Strength, measure
+from azx.trainer.growth import grow
 from azx.trainer.initialise import initialise
 from azx.trainer.journal import Journal, layer_statistics
 from azx.trainer.learner import Learner, Losses, choose_precision, losses
@@ -113,10 +114,10 @@ class Training:
         self.begun_from: dict[str, Any] | None = None  # where the run before this one stood
 
     def begin_from(self, other: LoadedNetwork) -> None:
-        """Take the weights of a network that was trained before instead of the seed's."""
+        """Take the weights of a network that was trained before, grown to this run's size."""
         for network in (self.learner.network, self.learner.average):
             try:
-                network.load_state_dict(other.network.state_dict())
+                grow(network, other.network)
             except RuntimeError:
                 raise UsageError(
                     f"the network to begin from is {other.config.network} for "

@@ -1,0 +1,190 @@
+"""The network: its contract, what it sees of a board, its symmetry, how it begins and grows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from math import comb
+
+import numpy as np
+import pytest
+import torch
+from conftest import random_boards
+from torch import nn
+from training_testing import network_of
+
+from azx.runtime import rules
+from azx.runtime.contract import MASKED_LOGIT
+from azx.runtime.errors import UsageError
+from azx.runtime.variant import MINI, STANDARD, Variant
+from azx.trainer.encoding import BoardEncoding
+from azx.trainer.growth import grow
+from azx.trainer.initialise import initialise
+from azx.trainer.network import NetworkConfig, PolicyValueNetwork
+
+
+@pytest.mark.parametrize("trunk", ["dense", "conv"])
+@pytest.mark.parametrize("variant", [MINI, STANDARD], ids=lambda v: v.name)
+def test_the_network_follows_the_contract(trunk: str, variant: Variant) -> None:
+    boards = random_boards(variant, 3 * (variant.cells + 1), seed=1)
+    with torch.inference_mode():
+        network = network_of(variant, trunk)
+        logits, value, q = network(torch.from_numpy(boards))
+        gains = network.encoding(torch.from_numpy(boards)).gains
+    assert logits.shape == q.shape == (len(boards), variant.tiles, variant.cells)
+    assert logits.dtype == value.dtype == q.dtype == torch.float32
+    assert (gains.numpy() == rules.all_gains(variant, boards)).all()
+    filled = torch.from_numpy(boards >= 0)
+    assert (logits.transpose(1, 2)[filled] == MASKED_LOGIT).all()
+    assert (logits.transpose(1, 2)[~filled] > -100).all()
+    empty = (boards < 0).sum(axis=1)
+    assert (value[empty == 0] == 0).all()
+    assert (q[empty <= 1] == 0).all()
+    # One cell left: whatever tile comes goes there, so the value is the mean of the gains.
+    left = rules.tiles_left(variant, boards)
+    for row in np.flatnonzero(empty == 1):
+        cell = int(np.flatnonzero(boards[row] < 0)[0])
+        expected = gains[row, left[row], cell].mean()
+        assert value[row] == pytest.approx(float(expected), abs=1e-4)
+
+
+def test_both_trunks_look_at_the_whole_board() -> None:
+    board = random_boards(STANDARD, 11, seed=3)[10:]
+    for trunk in ("dense", "conv"):
+        network = network_of(STANDARD, trunk)
+        before = network(torch.from_numpy(board)).q
+        for cell in np.flatnonzero(board[0] >= 0):
+            other = board.copy()
+            other[0, cell] = -1
+            assert not torch.equal(before, network(torch.from_numpy(other)).q)
+
+
+def test_a_parameter_without_a_rule_is_an_error() -> None:
+    class Own(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones(3))
+
+    with pytest.raises(UsageError, match=r"no rule initialises Own at '0' \(scale\)"):
+        initialise(nn.Sequential(Own()), 0)
+
+
+def test_the_table_covers_embeddings_and_free_parameters() -> None:
+    free = nn.ParameterList([torch.zeros(50, 40), torch.zeros(2000)])
+    network = nn.ModuleList([free, nn.Embedding(30, 100), nn.LayerNorm(8), nn.Conv1d(3, 4, 3)])
+    initialise(network, 1)
+    assert float(free[0].detach().std()) == pytest.approx(0.02, rel=0.1)
+    assert float(free[1].detach().std()) == pytest.approx(0.02, rel=0.1)
+    assert float(network[1].weight.detach().std()) == pytest.approx(1.0, rel=0.1)
+    assert (network[2].weight == 1).all()
+
+
+@pytest.mark.parametrize("trunk", ["dense", "conv"])
+def test_every_kind_of_layer_has_its_spread(trunk: str) -> None:
+    network = PolicyValueNetwork(STANDARD, NetworkConfig(trunk, 128, 2, 8))
+    initialise(network, 7, network.heads)
+    heads = set(network.heads.modules())
+    for module in network.modules():
+        if isinstance(module, (nn.GroupNorm,)):
+            assert (module.weight == 1).all()
+            assert (module.bias == 0).all()
+        elif isinstance(module, (nn.Linear, nn.Conv2d)):
+            gain = 0.1 if module in heads else np.sqrt(2)
+            expected = gain / np.sqrt(module.weight[0].numel())
+            assert float(module.weight.detach().std()) == pytest.approx(expected, rel=0.1)
+            assert module.bias is None or bool((module.bias == 0).all())
+    again = PolicyValueNetwork(STANDARD, NetworkConfig(trunk, 128, 2, 8))
+    initialise(again, 7, again.heads)
+    for a, b in zip(network.parameters(), again.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+@pytest.mark.parametrize("variant", [MINI, STANDARD], ids=lambda v: v.name)
+def test_chances_and_prospects_are_what_counting_says(variant: Variant) -> None:
+    boards = random_boards(variant, 2 * (variant.cells + 1), seed=5)
+    encoding = BoardEncoding(variant)
+    features = encoding(torch.from_numpy(boards))
+    for row, board in enumerate(boards):
+        left = np.flatnonzero(rules.tiles_left(variant, board[None])[0])
+        draws = int((board < 0).sum())
+        alive = {}
+        for line, cells in enumerate(variant.lines):
+            axis = int(variant.tables.line_axis[line])
+            lying = [variant.tile_digits[board[c], axis] for c in cells if board[c] >= 0]
+            wanted = len(cells) - len(lying)
+            for digit in range(len(variant.values[axis])):
+                alive[line, digit] = all(number == digit for number in lying)
+                kind = int((variant.tile_digits[left, axis] == digit).sum())
+                ways = sum(
+                    comb(kind, n) * comb(len(left) - kind, draws - n)
+                    for n in range(wanted, draws + 1)
+                )
+                expected = alive[line, digit] * ways / comb(len(left), draws)
+                assert float(features.lines[row, 3, line, digit]) == pytest.approx(
+                    expected, abs=1e-6
+                )
+        gains = rules.all_gains(variant, board[None])[0][left].sum(axis=0)
+        for cell in np.flatnonzero(board < 0):
+            suits = np.array(
+                [
+                    [
+                        alive[line, int(variant.tile_digits[tile, axis])]
+                        for axis, line in enumerate(variant.tables.cell_lines[cell])
+                    ]
+                    for tile in left
+                ]
+            )
+            pairs = [(suits[:, [a, b]].all(axis=1)).sum() for a, b in ((0, 1), (0, 2), (1, 2))]
+            expected = np.array([*pairs, suits.all(axis=1).sum()]) / variant.tiles
+            np.testing.assert_allclose(features.prospects[row, :4, cell], expected, rtol=1e-6)
+            scale = encoding.dearest * encoding.widest
+            assert float(features.prospects[row, 4, cell]) * scale == pytest.approx(gains[cell])
+        assert not features.prospects[row][:, torch.from_numpy(board >= 0)].any()
+
+
+def two_views(blocks: int = 2) -> PolicyValueNetwork:
+    network = PolicyValueNetwork(STANDARD, NetworkConfig("dense", 32, blocks, 4, half_turn=True))
+    initialise(network, 3, network.heads)
+    return network.eval()
+
+
+def test_a_board_and_its_half_turn_are_judged_alike() -> None:
+    boards = torch.from_numpy(random_boards(STANDARD, 40, seed=1))
+    with torch.inference_mode():
+        for network in (two_views(), two_views().train()):
+            here, there = network(boards), network(boards.flip(1))
+            torch.testing.assert_close(there.q, here.q.flip(2))
+            torch.testing.assert_close(there.policy_logits, here.policy_logits.flip(2))
+            torch.testing.assert_close(there.value, here.value)
+        plain = network_of(STANDARD)
+        assert not torch.allclose(plain(boards.flip(1)).q, plain(boards).q.flip(2))
+
+
+def test_the_views_are_mixed() -> None:
+    """With two matrices that differ, unlike with one for both, each view tells of the other."""
+    layer = two_views().get_submodule("trunk.blocks.0.linear1")
+    x, turned = torch.randn(2, 3, 32, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        assert not torch.allclose(layer(x, turned)[0], layer(x, 2 * turned)[0])
+        layer.odd.load_state_dict(layer.even.state_dict())
+        torch.testing.assert_close(layer(x, turned)[0], layer.even(x))
+
+
+def test_a_grown_network_says_what_the_smaller_said() -> None:
+    boards = torch.from_numpy(random_boards(STANDARD, 40, seed=2))
+    plain, grown, deeper = network_of(STANDARD), two_views(1), two_views(3)
+    grow(grown, plain)
+    grow(deeper, grown)
+    with torch.inference_mode():
+        expected = 0.5 * (plain(boards).q + plain(boards.flip(1)).q.flip(2))
+        torch.testing.assert_close(grown(boards).q, expected)
+        # The activation after an empty block bends what is below zero a little further.
+        torch.testing.assert_close(deeper(boards).q, expected, rtol=0.02, atol=0.2)
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        grow(PolicyValueNetwork(STANDARD, replace(plain.config, width=64)), plain)
+    with pytest.raises(RuntimeError, match="Unexpected key"):
+        grow(two_views(1), deeper)
+
+
+def test_two_views_need_the_dense_trunk() -> None:
+    with pytest.raises(UsageError, match="half_turn needs the dense trunk"):
+        NetworkConfig("conv", 32, 1, 4, half_turn=True)

@@ -1,0 +1,108 @@
+"""Self-play and what is learnt from it: the same in any batch, returns by hand, no luck in them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import ExactEvaluator
+from numpy.typing import NDArray
+from training_testing import network_of
+
+from azx.runtime import rules
+from azx.runtime.records import Games
+from azx.runtime.seeds import game_keys
+from azx.runtime.solver import Solution
+from azx.runtime.variant import MINI
+from azx.trainer.foresight import EXACT_CELLS
+from azx.trainer.samples import lambda_returns, samples_of
+from azx.trainer.selfplay import Exploration, Round, play_round, search_round, whole_corrections
+from azx.trainer.torch_evaluator import TorchEvaluator
+
+
+def test_lambda_returns_by_hand() -> None:
+    orders, cells = np.array([[0, 5, 11, 3, 8, 1, 7]], np.int8), np.arange(7, dtype=np.int8)[None]
+    games = Games(MINI, orders, cells)
+    gains = games.gains()[0].astype(float)
+    values = np.append(np.arange(7.0, 0.0, -1.0), 0.0)[None].astype(np.float32)
+    played = Round.empty(games, 0, None)
+    played.values[:], played.luck[:] = values, 4.0
+    played.correction[:] = whole_corrections(played)
+    made = np.append(gains[::-1].cumsum()[::-1], 0.0)
+    returns, floor = lambda_returns(played, 1.0)
+    np.testing.assert_allclose(returns[0], made)
+    np.testing.assert_allclose(floor[0], 4.0 * np.arange(7, -1, -1))
+    returns, floor = lambda_returns(played, 0.0)
+    np.testing.assert_allclose(returns, values)
+    assert not floor.any()
+    played.followed[0, 3] = False
+    returns, _ = lambda_returns(played, 1.0)
+    assert returns[0, 3] == values[0, 3] + played.correction[0, 3]
+    assert returns[0, 2] == values[0, 2] + played.correction[0, 2] + played.correction[0, 3]
+
+
+@pytest.mark.parametrize("candidates", [1, 3])
+def test_right_values_are_not_corrected(mini_solution: Solution, candidates: int) -> None:
+    """What was foreseen for the drawn tile came about: no luck of the draw is left in returns."""
+    keys = game_keys(3, 50)
+    played = play_round(ExactEvaluator(mini_solution), keys, Exploration(0.0, 0.0), candidates)
+    assert played.values[:, 1:6].std() > 5  # the draws do change what is to come
+    np.testing.assert_allclose(played.correction, 0.0, atol=1e-3)
+    returns, _ = lambda_returns(played, 1.0)
+    np.testing.assert_allclose(returns, played.values, atol=1e-3)
+
+
+def test_corrections_mean_what_points_made_mean() -> None:
+    """Under any network: the returns without the draws' luck have the mean of those with it."""
+    played = play_round(
+        TorchEvaluator(network_of(MINI)), game_keys(6, 4000), Exploration(0.0, 0.0), 1
+    )
+    without, _ = lambda_returns(played, 1.0)
+    # The values of the last turns are perfect play's, whatever the network made of them.
+    exact_from = MINI.cells - EXACT_CELLS
+    made = played.games.gains()[:, :exact_from].sum(axis=1) + played.values[:, exact_from]
+    luck = made - without[:, 0]
+    assert abs(luck.mean()) < 4 * luck.std() / np.sqrt(len(luck))
+
+
+def test_samples_turn_by_half_a_turn() -> None:
+    evaluator = TorchEvaluator(network_of(MINI))
+    samples = samples_of(play_round(evaluator, game_keys(0, 8), Exploration(0.1, 5), 3), 0.5)
+    rows = np.arange(len(samples))
+    same, turned = samples.take(rows, rows < 0), samples.take(rows, rows >= 0)
+    assert (same.boards == samples.boards).all()
+    assert (turned.boards[:, ::-1] == samples.boards).all()
+    assert (turned.cells == MINI.cells - 1 - samples.cells).all()
+    lesson = np.arange(len(samples) * MINI.tiles * MINI.cells, dtype=np.float16)
+    lesson = lesson.reshape(len(samples), MINI.tiles, MINI.cells)
+    taught = replace(samples, lesson=lesson).take(rows, rows % 2 == 0).lesson
+    assert taught is not None
+    assert (taught[::2, :, ::-1] == lesson[::2]).all()
+    assert (taught[1::2] == lesson[1::2]).all()
+    several = samples.others >= 0
+    assert (turned.others == np.where(several, MINI.cells - 1 - samples.others, -1)).all()
+    gain = rules.placement_gains(MINI, samples.boards, samples.tiles, samples.cells)
+    boards = np.ascontiguousarray(turned.boards)
+    assert (rules.placement_gains(MINI, boards, turned.tiles, turned.cells) == gain).all()
+
+
+@pytest.mark.parametrize("how", ["1 candidate", "3 candidates", "a tree"])
+def test_self_play_is_the_same_in_any_batch(how: str) -> None:
+    evaluator = TorchEvaluator(network_of(MINI))
+
+    def play(keys: NDArray[np.uint64]) -> Round:
+        if how == "a tree":
+            return search_round(evaluator, keys, 0.3, 6)
+        return play_round(evaluator, keys, Exploration(0.3, 5.0), int(how[0]))
+
+    keys = game_keys(4, 12)
+    together = play(keys)
+    apart = [play(keys[g : g + 3]) for g in range(0, 12, 3)]
+    cells = np.concatenate([part.games.cells for part in apart])
+    assert (together.games.cells == cells).mean() > 0.97  # torch rounds differently by batch
+    assert together.followed.any()
+    assert not together.followed.all()
+    if together.policy is not None:
+        np.testing.assert_allclose(together.policy.sum(axis=2), 1.0, rtol=1e-5)
+        assert (together.values[:, 1:-1] != 0).mean() > 0.9

@@ -1,0 +1,42 @@
+"""What the tests of the trainer share: a small run, a small network, a silent reporter."""
+
+from __future__ import annotations
+
+from azx.runtime.variant import Variant
+from azx.trainer.config import TrainConfig, load_config
+from azx.trainer.initialise import initialise
+from azx.trainer.network import NetworkConfig, PolicyValueNetwork
+
+SMALL = load_config(
+    "mini",
+    [
+        "rounds=4",
+        "network.width=32",
+        "network.groups=4",
+        "selfplay.games_per_round=64",
+        "learning.batch_size=64",
+        "learning.precision=float32",
+        "evaluation.every=2",
+        "evaluation.games=40",
+    ],
+)
+
+
+class Silent:
+    """A reporter that keeps the metrics."""
+
+    def __init__(self) -> None:
+        self.metrics: list[dict] = []
+
+    def passed(self, found: object) -> None: ...
+
+    def step(self, what: str, done: int, of: int) -> None: ...
+
+    def round(self, metrics: dict, config: TrainConfig) -> None:
+        self.metrics.append(metrics)
+
+
+def network_of(variant: Variant, trunk: str = "dense", width: int = 32) -> PolicyValueNetwork:
+    network = PolicyValueNetwork(variant, NetworkConfig(trunk, width, 1, 4))
+    initialise(network, 0, network.heads)
+    return network.eval()
