@@ -28,6 +28,7 @@ def test_presets_and_overrides() -> None:
         ("network.width=1.5", "network.width must be int"),
         ("network.width=100", "multiple of network.groups"),
         ("network.trunk=attention", "'dense' or 'conv'"),
+        ("begins_from=3", "begins_from must be str, found 3"),
         ("rounds=0", "rounds must be at least 1"),
         ("learning.lambda_start=1.5", "between 0 and 1"),
         ("learning.rate=0.0", "above 0"),
@@ -43,7 +44,7 @@ def test_wrong_config_is_refused_by_name(override: str, says: str) -> None:
 
 
 def test_unreadable_presets_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no preset 'maxi'; there are: champion, champion-2, mini"):
+    with pytest.raises(UsageError, match="no preset 'maxi'; there are: champion, champion-start, mini"):
         load_config("maxi", [])
     (tmp_path / "x.toml").write_text("rounds = ")
     with pytest.raises(UsageError, match="not readable TOML"):

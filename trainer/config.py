@@ -72,6 +72,7 @@ class TrainConfig:
     variant: str = "standard"
     seed: int = 0
     rounds: int = 100
+    begins_from: str | None = None  # a preset that is trained first, and gives the first weights
     network: NetworkConfig = field(default_factory=NetworkConfig)
     selfplay: SelfPlayConfig = field(default_factory=SelfPlayConfig)
     learning: LearningConfig = field(default_factory=LearningConfig)
@@ -163,12 +164,13 @@ def _build(kind: type[Config], data: object, where: str, prefix: str) -> Config:
     return kind(**values)
 
 
-def _typed(kind: type, value: object, where: str, name: str) -> object:
-    if kind is float and type(value) in (int, float):
+def _typed(hint: type, value: object, where: str, name: str) -> object:
+    kinds = typing.get_args(hint) or (hint,)  # `str | None` is two
+    if float in kinds and type(value) in (int, float):
         return float(value)  # type: ignore[arg-type]
-    if type(value) is kind:
+    if type(value) in kinds:
         return value
-    raise UsageError(f"{where}: {name} must be {kind.__name__}, found {value!r}")
+    raise UsageError(f"{where}: {name} must be {kinds[0].__name__}, found {value!r}")
 
 
 def presets() -> list[str]:

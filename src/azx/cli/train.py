@@ -19,6 +19,7 @@ from azx.cli.terminal import stderr, stdout
 if TYPE_CHECKING:
     from azx.trainer.config import TrainConfig
     from azx.trainer.preflight import Preflight
+    from azx.trainer.stages import Stage
     from azx.trainer.train import Outcome
 
 
@@ -116,8 +117,8 @@ def train(
       azx train --preset quick --run runs/quick
       azx train --preset mini --set network.width=128
       azx train --run runs/quick --resume
-      azx train --preset champion-2 --from runs/champion
-      azx train --preset small --teacher runs/champion-2
+      azx train --preset champion --run runs/champion
+      azx train --preset small --teacher runs/champion
     """
     need_training_packages()
     import torch
@@ -132,11 +133,33 @@ def train(
     if resume and teacher:
         raise UsageError("--resume goes on with the run's own teacher: leave --teacher out")
     folder = run or Path("runs") / Path(preset).stem
-    config, done = _config(folder, preset, set_ or [], resume)
+    stages = _stages(folder, preset, set_ or [], resume, from_)
     recorded = read_games(games) if games else None
     if threads:
         torch.set_num_threads(threads)
-    bar = Progress(
+    with _first_interrupt_asks(console, _go_on(folder)) as asked:
+        for index, stage in enumerate(stages):
+            last = index == len(stages) - 1
+            if not last:
+                console.print(f"first {stage.run}, {stage.config.rounds} rounds, to go on from")
+            with _progress(console) as bar:
+                outcome = train_run(
+                    stage.config,
+                    stage.run,
+                    _Screen(console, bar, stage.config.rounds, stage.rounds_done),
+                    recorded if last else None,
+                    resume and stage.rounds_done > 0,
+                    stage.begin_from,
+                    teacher if last else None,
+                    lambda: bool(asked),
+                )
+            if outcome.reason == "stopped":
+                break
+    _print_outcome(stdout(), outcome, folder, stage.config.rounds)
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
         TextColumn("{task.description:16s}"),
         BarColumn(bar_width=24),
         TextColumn("{task.completed}/{task.total} rounds"),
@@ -145,28 +168,24 @@ def train(
         console=console,
         disable=not console.is_terminal,
     )
-    with bar, _first_interrupt_asks(console, _go_on(folder)) as asked:
-        screen = _Screen(console, bar, config.rounds, done)
-        outcome = train_run(
-            config, folder, screen, recorded, resume, from_, teacher, lambda: bool(asked)
-        )
-    _print_outcome(stdout(), outcome, folder, config.rounds)
 
 
-def _config(
-    folder: Path, preset: str, overrides: list[str], resume: bool
-) -> tuple[TrainConfig, int]:
-    """The run's config and how many rounds it has done."""
+def _stages(
+    folder: Path, preset: str, overrides: list[str], resume: bool, begin_from: Path | None
+) -> list[Stage]:
+    """What is to be trained, one run after the other."""
     from azx.runtime.errors import UsageError
-    from azx.trainer.checkpoint import read_checkpoint
     from azx.trainer.config import load_config
+    from azx.trainer.stages import stages_begun, stages_of, write_plan
 
     if not resume:
-        return load_config(preset, overrides), 0
+        stages = stages_of(load_config(preset, overrides), folder, begin_from)
+        if len(stages) > 1 and not (folder / "config.json").exists():
+            write_plan(stages)
+        return stages
     if overrides:
         raise UsageError("--resume goes on with the run's own config: leave --set out")
-    checkpoint = read_checkpoint(folder / "last.json")
-    return checkpoint.config, int(checkpoint.info["round"])
+    return stages_begun(folder)
 
 
 def _go_on(folder: Path) -> str:
