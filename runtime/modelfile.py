@@ -38,7 +38,7 @@ class Card:
     """What a file says of itself, whatever the network is for."""
 
     verified: bool = False  # every check of the export gate passed
-    precision: str = "float32"  # of its large products; or fp16, int8
+    precision: str = "float32"  # of its large products; or compact, fp16, int8
     network: dict[str, Any] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     interface: dict[str, Any] = field(default_factory=dict)  # names, types and axes

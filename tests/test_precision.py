@@ -7,6 +7,7 @@ import onnx
 import pytest
 import torch
 from cli_testing import refused, run
+from conftest import random_boards
 from onnx import numpy_helper
 from torch import nn
 
@@ -25,7 +26,7 @@ from azx.runtime.verify import verify_model
 from azx.trainer.initialise import initialise
 from azx.trainer.network import NetworkConfig, PolicyValueNetwork
 
-SMALLER = [Precision.FP16, Precision.INT8]
+SMALLER = [Precision.COMPACT, Precision.FP16, Precision.INT8]
 X = [parse_input("x=float32[batch,3,8,8]")]
 
 
@@ -66,7 +67,7 @@ def test_another_persons_network_gets_smaller(precision: Precision, tmp_path: Pa
     assert card.precision == precision == report.about["precision"]
     assert all(check.passed for check in verify_model(small, provider="cpu"))
     types = {t.data_type for t in onnx.load(small).graph.initializer if len(t.dims) >= 2}
-    wanted = onnx.TensorProto.FLOAT16 if precision == Precision.FP16 else onnx.TensorProto.INT8
+    wanted = onnx.TensorProto.INT8 if precision == Precision.INT8 else onnx.TensorProto.FLOAT16
     assert wanted in types
     assert small.stat().st_size < exact.stat().st_size
 
@@ -85,7 +86,7 @@ def test_a_player_in_float16(tmp_path: Path) -> None:
 @pytest.mark.parametrize("precision", SMALLER)
 def test_the_shipped_network_plays_on(precision: Precision, mini: bytes) -> None:
     small = converted(mini, precision, calibration(mini))
-    assert len(small) < (0.6 if precision == Precision.FP16 else 0.4) * len(mini)
+    assert len(small) < (0.4 if precision == Precision.INT8 else 0.6) * len(mini)
     assert all(check.passed for check in play_checks(mini, small, MINI))
 
 
@@ -95,6 +96,20 @@ def test_tables_of_the_rules_stay_exact(mini: bytes) -> None:
     whole = [t for t in small.graph.initializer if "encoding" in t.name]
     assert whole
     assert all(t.data_type != onnx.TensorProto.FLOAT16 for t in whole)
+
+
+def test_a_compact_player_answers_the_same_in_any_batch(tmp_path: Path) -> None:
+    network = PolicyValueNetwork(MINI, NetworkConfig(width=64, blocks=1, groups=8, half_turn=True))
+    initialise(network, 1, network.heads)
+    export_model(network, MINI, tmp_path / "net.onnx", precision=Precision.COMPACT)
+    evaluator = open_model(tmp_path / "net.onnx", MINI, provider="cpu")
+    boards = random_boards(MINI, 40, seed=3)
+    together = evaluator.evaluate(boards)
+    for row in range(40):
+        alone = evaluator.evaluate(boards[row : row + 1])
+        assert (alone.q == together.q[row]).all()
+        assert (alone.policy_logits == together.policy_logits[row]).all()
+        assert (alone.value == together.value[row]).all()
 
 
 def test_a_fault_in_the_conversion_is_seen_at_play(mini: bytes) -> None:
@@ -137,4 +152,7 @@ def test_nothing_to_convert_is_said(tmp_path: Path) -> None:
 
 
 def test_one_precision_at_a_time(tmp_path: Path) -> None:
-    refused(run("export", tmp_path, "--fp16", "--int8", "--out", tmp_path / "n.onnx"), "not both")
+    refused(
+        run("export", tmp_path, "--fp16", "--int8", "--out", tmp_path / "n.onnx"),
+        "--fp16 and --int8",
+    )

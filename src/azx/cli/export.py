@@ -36,6 +36,10 @@ def export(
             help="The version of ONNX's operators, 18 to 23.",
         ),
     ] = None,
+    compact: Annotated[
+        bool,
+        typer.Option("--compact", help="Weights kept in float16: half the size, the same speed."),
+    ] = False,
     fp16: Annotated[
         bool,
         typer.Option("--fp16", help="Layers in float16: half the size; checked and played."),
@@ -74,8 +78,9 @@ def export(
       azx export mine:net --inputs rows.npz --out net.onnx --report gate.html
     """
     need_training_packages()
-    if fp16 and int8:
-        raise UsageError("a file is in one precision: --fp16 or --int8, not both")
+    chosen = [name for name, on in (("compact", compact), ("fp16", fp16), ("int8", int8)) if on]
+    if len(chosen) > 1:
+        raise UsageError(f"a file is in one precision, found --{' and --'.join(chosen)}")
     reports = report or []
     check_writable(out)
     for path in reports:
@@ -98,7 +103,7 @@ def export(
                 training=network.training,
                 made_by={"azx": azx.__version__, "commit": commit()},
                 opset=OPSET if opset is None else opset,
-                precision=Precision.FP16 if fp16 else Precision.INT8 if int8 else Precision.FLOAT32,
+                precision=Precision(chosen[0]) if chosen else Precision.FLOAT32,
                 force=force,
                 progress=tell,
             )
