@@ -141,6 +141,15 @@ def test_chances_and_prospects_are_what_counting_says(variant: Variant) -> None:
         assert not features.prospects[row][:, torch.from_numpy(board >= 0)].any()
 
 
+def test_turned_features_are_those_of_the_turned_board() -> None:
+    for variant in (MINI, STANDARD):
+        encoding = BoardEncoding(variant)
+        boards = torch.from_numpy(random_boards(variant, 40, seed=6))
+        turned = encoding.turned(encoding(boards))
+        for found, expected in zip(turned, encoding(boards.flip(1)), strict=True):
+            torch.testing.assert_close(found, expected)
+
+
 def two_views(blocks: int = 2) -> PolicyValueNetwork:
     network = PolicyValueNetwork(STANDARD, NetworkConfig("dense", 32, blocks, 4, half_turn=True))
     initialise(network, 3, network.heads)

@@ -69,6 +69,8 @@ class BoardEncoding(nn.Module):
         self.gains_shape = (variant.tiles, variant.cells)
         self.longest = float(2 * variant.radius + 1)
         self.most = float(shows.sum(dim=0).max())
+        turned = [tuple(variant.cells - 1 - c for c in reversed(cells)) for cells in variant.lines]
+        self.turned_lines = [variant.lines.index(cells) for cells in turned]
         self.tiles, self.dearest = float(variant.tiles), float(points.max())
         constants = {
             "enough": _chances_of_enough(variant, int(self.longest), int(self.most)).flatten(1),
@@ -131,6 +133,16 @@ class BoardEncoding(nn.Module):
             prospects * (1.0 - filled).unsqueeze(1),
             gains,
             empty_cells,
+        )
+
+    def turned(self, features: Features) -> Features:
+        """The features of the same boards turned by half a turn."""
+        return features._replace(
+            cells=features.cells.flip(1),
+            filled=features.filled.flip(1),
+            lines=features.lines[:, :, self.turned_lines],
+            prospects=features.prospects.flip(2),
+            gains=features.gains.flip(2),
         )
 
     def _enough(self, empty_cells: Tensor, numbers_left: Tensor, wanted: Tensor) -> Tensor:

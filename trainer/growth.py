@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from torch import nn
+from torch import Tensor, nn
 
-from azx.trainer.network import HalfTurnLinear, PolicyValueNetwork
+from azx.trainer.half_turn import HalfTurnHead, HalfTurnLinear
+from azx.trainer.network import PolicyValueNetwork
 
 
 def grow(network: PolicyValueNetwork, smaller: PolicyValueNetwork) -> None:
@@ -16,9 +17,14 @@ def grow(network: PolicyValueNetwork, smaller: PolicyValueNetwork) -> None:
     """
     weights = smaller.state_dict()
     for path, module in network.named_modules():
-        name = f"{path}.weight"
-        if isinstance(module, HalfTurnLinear) and name in weights:
-            weights[f"{path}.even.weight"] = weights[f"{path}.odd.weight"] = weights.pop(name)
+        if f"{path}.weight" not in weights:
+            continue
+        if isinstance(module, HalfTurnLinear):
+            weight = weights.pop(f"{path}.weight")
+            weights[f"{path}.even.weight"] = weights[f"{path}.odd.weight"] = weight
+        elif isinstance(module, HalfTurnHead):
+            split = _split_head(module, weights.pop(f"{path}.weight"), weights.pop(f"{path}.bias"))
+            weights |= {f"{path}.{name}": tensor for name, tensor in split.items()}
     blocks = network.get_submodule("trunk.blocks")
     assert isinstance(blocks, nn.ModuleList)
     for index in range(smaller.config.blocks, len(blocks)):
@@ -26,3 +32,19 @@ def grow(network: PolicyValueNetwork, smaller: PolicyValueNetwork) -> None:
         for name, tensor in blocks[index].state_dict().items():
             weights[f"trunk.blocks.{index}.{name}"] = tensor
     network.load_state_dict(weights)
+
+
+def _split_head(head: HalfTurnHead, weight: Tensor, bias: Tensor) -> dict[str, Tensor]:
+    """A head for one view, [T x C, width] and [T x C], as one for the sum and the difference.
+
+    With views x and y, the mean (W(c) x + W(C-1-c) y) / 2 over a board and its half turn is
+    (W(c) + W(C-1-c)) / 4 of x + y and (W(c) - W(C-1-c)) / 4 of x - y.
+    """
+    by_cell, biases = weight.unflatten(0, (head.tiles, -1)), bias.unflatten(0, (head.tiles, -1))
+    even = (by_cell + by_cell.flip(1))[:, : head.pairs + 1] / 4
+    odd = (by_cell - by_cell.flip(1))[:, : head.pairs] / 4
+    return {
+        "even.weight": even.flatten(0, 1),
+        "even.bias": ((biases + biases.flip(1))[:, : head.pairs + 1] / 2).flatten(),
+        "odd.weight": odd.flatten(0, 1),
+    }
