@@ -23,13 +23,14 @@ from azx.runtime.solver import Solution, expected_score, policy_of
 from azx.runtime.variant import MINI, STANDARD
 from azx.trainer.checkpoint import load_network, read_checkpoint
 from azx.trainer.config import load_config
+from azx.trainer.evaluation import Strength
 from azx.trainer.learner import Learner, Losses, StepReport
 from azx.trainer.preflight import preflight
 from azx.trainer.samples import samples_of
 from azx.trainer.selfplay import Exploration, play_round
 from azx.trainer.stopping import standing_still
 from azx.trainer.torch_evaluator import TorchEvaluator
-from azx.trainer.train import Outcome, train
+from azx.trainer.train import Outcome, Training, train
 from azx.trainer.watchdog import Watchdog
 
 
@@ -257,8 +258,6 @@ def test_the_watchdog_stops_what_does_not_learn() -> None:
 
 def test_the_watchdog_stops_a_real_run_that_goes_dead(tmp_path: Path) -> None:
     """The bug put in after the checks before the first step."""
-    from azx.trainer.train import Training
-
     training = Training(SMALL, tmp_path, None, None)
     zero_every_vector(training.learner.network)
     watchdog = Watchdog(training.learner.network, steps=40)
@@ -282,6 +281,28 @@ def test_stopping_goes_by_paired_intervals() -> None:
     falling = standing_still(evaluations([5, 5, 5, 3, 3, 3]), settings)
     assert falling is not None
     assert falling.mean == pytest.approx(-2, abs=1)
+
+
+def test_the_best_is_the_latest_that_is_not_clearly_worse(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    luck = rng.normal(150, 25, 400)
+    means = iter([10.0, 9.9, 4.0, 9.8])
+
+    def measured(*_: object) -> Strength:
+        scores = (luck + next(means) + rng.normal(0, 5, 400)).astype(np.float32)
+        return Strength(scores, scores, np.zeros(7), np.zeros(7))
+
+    monkeypatch.setattr("azx.trainer.train.measure", measured)
+    training = Training(SMALL, tmp_path, None, None)
+    kept = []
+    for round_ in range(1, 5):
+        training.round = round_
+        training.evaluate(Silent())
+        kept.append(read_checkpoint(tmp_path / "best.json").info["round"])
+    assert kept == [1, 2, 2, 4]
+    assert training.best_evaluation == 3
 
 
 def test_the_averaged_weights_follow() -> None:

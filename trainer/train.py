@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from azx.runtime.errors import RunError, UsageError
 from azx.runtime.files import write_json
 from azx.runtime.records import Games, read_games, write_games
-from azx.runtime.stats import estimate
+from azx.runtime.stats import estimate, paired_difference
 from azx.runtime.variant import variant_named
 from azx.trainer.checkpoint import (
     LoadedNetwork,
@@ -111,6 +111,7 @@ class Training:
         self.judged_by = "policy" if self.held_out is not None else "one ply"
         self.history: list[NDArray[np.float32]] = []  # that player's scores at each evaluation
         self.best_round, self.best_score = 0, -1.0
+        self.best_evaluation = -1  # where in the history its scores stand
         self.begun_from: dict[str, Any] | None = None  # where the run before this one stood
 
     def begin_from(self, other: LoadedNetwork) -> None:
@@ -135,6 +136,7 @@ class Training:
         info = checkpoint.info
         self.round, self.games_seen, self.seconds = info["round"], info["games"], info["seconds"]
         self.best_round, self.best_score = info["best_round"], info["best_score"]
+        self.best_evaluation = info["best_evaluation"]
         self.history = [np.array(scores, dtype=np.float32) for scores in info["history"]]
         self.begun_from = info["begun_from"]
 
@@ -146,6 +148,7 @@ class Training:
             "seconds": round(self.seconds, 1),
             "best_round": self.best_round,
             "best_score": self.best_score,
+            "best_evaluation": self.best_evaluation,
             "recorded": self.held_out is not None,
             "taught": self.taught,
             "begun_from": self.begun_from,
@@ -192,7 +195,11 @@ class Training:
         }
 
     def evaluate(self, reporter: Reporter) -> dict[str, Any]:
-        """Measure the averaged weights, keep them if they are the best; returns the metrics."""
+        """Measure the averaged weights, keep them unless the best so far are better; the metrics.
+
+        Better means: by an interval that leaves 0 out, on the same orders. The largest of many
+        noisy means is mostly noise, and what has learnt longer is the better guess.
+        """
         settings = self.config.evaluation
         evaluator = TorchEvaluator(self.learner.average)
         done = 0
@@ -216,8 +223,10 @@ class Training:
         }
         if self.held_out is not None:
             metrics |= self._held_out_losses(self.held_out)
-        if judged.mean() > self.best_score:
+        best = self.history[self.best_evaluation]
+        if paired_difference(judged, best).ci95[1] >= 0.0:
             self.best_round, self.best_score = self.round, float(judged.mean())
+            self.best_evaluation = len(self.history) - 1
             info = {**self.info(), **metrics, "evaluated_games": settings.games}
             save_best(self.run, self.config, info, self.learner.average)
         return metrics

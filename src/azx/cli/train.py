@@ -46,13 +46,16 @@ class _Screen:
         self.progress.update(self.task, completed=metrics["round"])
         if "one_ply" not in metrics:
             return
-        # A network taught only the moves of others takes its own errors at other cells for luck.
-        luck = "luck at most" if "held_out_value_loss" in metrics else "luck"
+        # What a network that is taught only the moves of others takes for luck is in part its own
+        # errors at other cells; in self-play the luck of the draws is taken out of what it learns.
+        luck = ""
+        if "held_out_value_loss" in metrics:
+            luck = f" (luck at most {metrics['value_floor']:.1f})"
         self.console.print(
             f"round {metrics['round']:4d}  {metrics['games']:8,d} games  "
             f"policy {metrics['policy']:6.2f}  "
             f"one ply {metrics['one_ply']:6.2f} ± {metrics['one_ply_ci']:.2f}  "
-            f"value loss {metrics['value_loss']:.1f} ({luck} {metrics['value_floor']:.1f})  "
+            f"value loss {metrics['value_loss']:.1f}{luck}  "
             f"policy loss {metrics['policy_loss']:.3f} (floor {metrics['policy_floor']:.3f})",
             soft_wrap=True,
         )
