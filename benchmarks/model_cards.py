@@ -1,17 +1,21 @@
 """Measure a model file on every rung and write its card: Markdown for people, JSON for programs.
 
-    python benchmarks/model_cards.py models/standard.onnx --orders ../shared/data/eval_orders.npy \
-        --peers ../shared/data/eval_peers.csv
+    python benchmarks/search_ladder.py models/standard.onnx --orders eval_orders.npy \
+        --rungs 0:10000 400:2000 --out ladder.json
+    python benchmarks/model_cards.py models/standard.onnx --orders eval_orders.npy \
+        --peers eval_peers.csv --ladder ladder.json
     python benchmarks/model_cards.py models/mini.onnx
 
-For `standard`: the mean score on the orders, its 95% interval, and the paired difference to other
-players' scores on the same orders. For `mini`: the exact expected score beside the optimum.
+For `standard`: the mean score on the orders, the same with the luck of the draws taken out (which
+leaves the mean as it is: docs/review.md), and the paired difference to other players' scores on the
+same orders. For `mini`: the exact expected score beside the optimum.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -24,41 +28,70 @@ from azx.runtime.files import write_json, write_text
 from azx.runtime.modelfile import ModelCard
 from azx.runtime.onnx_evaluator import open_model
 from azx.runtime.play import play_games
-from azx.runtime.players import OnePlyPlayer, Player, PolicyPlayer, SearchPlayer
+from azx.runtime.players import OnePlyPlayer, PolicyPlayer
 from azx.runtime.records import read_orders
-from azx.runtime.search import Budget
+from azx.runtime.review import luck_of
 from azx.runtime.seeds import game_keys
 from azx.runtime.solver import expected_score, policy_of, solve
 from azx.runtime.stats import estimate, paired_difference
 from azx.runtime.variant import MINI
 
-#: Simulations a move of the searched rung, and how many of the orders it plays.
-SIMULATIONS, SEARCHED = 100, 1000
-
 
 def strength(
-    player: Player, orders: NDArray[np.int8], peers: dict[str, NDArray[np.int64]]
+    scores: NDArray[np.float64],
+    without_luck: NDArray[np.float64],
+    seconds: float,
+    peers: dict[str, NDArray[np.int64]],
 ) -> dict[str, Any]:
-    """Mean, interval and paired differences of a player on `orders` [N, C]."""
-    began = time.perf_counter()
-    scores = play_games(player, orders, game_keys(0, len(orders))).scores()
-    seconds = time.perf_counter() - began
-    found = estimate(scores)
+    """What is said of a player by its scores [N] on the first N orders, which took `seconds`."""
+    found, luck_out = estimate(scores), estimate(without_luck)
     against = {}
     for name, theirs in peers.items():
         difference = paired_difference(scores, theirs[: len(scores)])
         against[name] = {"mean": round(difference.mean, 2), "ci95": _rounded(difference.ci95)}
     return {
-        "games": len(orders),
+        "games": len(scores),
         "mean": round(found.mean, 2),
         "ci95": _rounded(found.ci95),
-        "games_per_second": round(len(orders) / seconds, 1),
+        "without_luck": {"mean": round(luck_out.mean, 2), "ci95": _rounded(luck_out.ci95)},
+        "games_per_second": round(len(scores) / seconds, 1),
         "against": against,
+    }
+
+
+def policy_strength(
+    evaluator: Evaluator, orders: NDArray[np.int8], peers: dict[str, NDArray[np.int64]]
+) -> dict[str, Any]:
+    """Of the policy alone, played here."""
+    began = time.perf_counter()
+    games = play_games(PolicyPlayer(evaluator), orders, game_keys(0, len(orders)))
+    seconds = time.perf_counter() - began
+    scores = games.scores().astype(np.float64)
+    return strength(scores, scores - luck_of(evaluator, games), seconds, peers)
+
+
+def ladder_strength(
+    path: Path, sha256: str, peers: dict[str, NDArray[np.int64]]
+) -> dict[str, dict[str, Any]]:
+    """Of one ply and of search, as `search_ladder.py` played them."""
+    found: dict[str, Any] = json.loads(path.read_text())
+    if found["sha256"] != sha256:
+        raise SystemExit(f"{path} is of another model: {found['sha256'][:12]}, not {sha256[:12]}")
+    return {
+        f"mcts:{name}" if int(name) else "one-ply": strength(
+            np.array(rung["score"]), np.array(rung["without_luck"]), sum(rung["seconds"]), peers
+        )
+        for name, rung in found["rungs"].items()
     }
 
 
 def _rounded(interval: tuple[float, float]) -> list[float]:
     return [round(end, 2) for end in interval]
+
+
+def _said(figure: dict[str, Any]) -> str:
+    low, high = figure["ci95"]
+    return f"{figure['mean']:.2f} ({low:.2f} to {high:.2f})"
 
 
 def exact_figures(evaluator: Evaluator) -> dict[str, Any]:
@@ -95,10 +128,12 @@ def rows(figures: dict[str, Any]) -> list[str]:
             for name, f in figures.items()
             if name != "optimum"
         ]
-    head = ["| player | games | mean score | 95% interval | against others on the same orders |"]
-    head += ["|---|---|---|---|---|"]
+    head = [
+        "| player | games | mean score, 95% interval | luck taken out | against others in pairs |",
+        "|---|---|---|---|---|",
+    ]
     return head + [
-        f"| {name} | {f['games']:,} | {f['mean']:.2f} | {f['ci95'][0]:.2f} to {f['ci95'][1]:.2f} | "
+        f"| {name} | {f['games']:,} | {_said(f)} | {_said(f['without_luck'])} | "
         + "; ".join(
             f"{peer} {d['mean']:+.2f} ({d['ci95'][0]:+.2f} to {d['ci95'][1]:+.2f})"
             for peer, d in f["against"].items()
@@ -136,7 +171,8 @@ def markdown(name: str, card: ModelCard, sha256: str, figures: dict[str, Any]) -
         f"A network for `{card.variant.name}`: {card.network.get('trunk')} trunk, "
         f"{card.network.get('width')} wide, {card.network.get('blocks')} block(s), "
         f"{count:,} parameters in {len(parameters)} tensors."
-        + (" A board and its half turn are judged." if card.network.get("half_turn") else ""),
+        + (" It looks at a board and at its half turn." if card.network.get("half_turn") else "")
+        + (f" Kept in {card.precision} form." if card.precision != "float32" else ""),
         "",
         *rows(figures),
         "",
@@ -159,6 +195,7 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("--orders", type=Path, help="orders to play, .npy")
     parser.add_argument("--peers", type=Path, help="others' scores on them, .csv")
+    parser.add_argument("--ladder", type=Path, help="what search_ladder.py wrote for this model")
     arguments = parser.parse_args()
     evaluator = open_model(arguments.model, provider="cpu")
     if evaluator.variant == MINI:
@@ -168,13 +205,9 @@ def main() -> None:
             parser.error(f"a model of {evaluator.variant.name} needs --orders")
         orders = read_orders(arguments.orders, evaluator.variant)
         peers = read_peers(arguments.peers)
-        figures = {
-            "policy": strength(PolicyPlayer(evaluator), orders, peers),
-            "one-ply": strength(OnePlyPlayer(evaluator), orders, peers),
-            f"mcts:{SIMULATIONS}": strength(
-                SearchPlayer(evaluator, Budget(SIMULATIONS)), orders[:SEARCHED], peers
-            ),
-        }
+        figures = {"policy": policy_strength(evaluator, orders, peers)}
+        if arguments.ladder:
+            figures |= ladder_strength(arguments.ladder, evaluator.model.sha256, peers)
     card, sha256 = evaluator.model.card, evaluator.model.sha256
     name = arguments.model.stem
     about = {k: v for k, v in card.to_json().items() if k not in ("golden", "parameters")}
