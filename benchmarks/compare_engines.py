@@ -24,8 +24,8 @@ from engines.common import Engine
 from engines.mctx_engine import mctx_engines
 from engines.openspiel_engine import openspiel_engines
 
-from azx.runtime.bench.engine import time_search
 from azx.runtime.bench.machine import machine
+from azx.runtime.bench.search import SearchCase, time_searches
 from azx.runtime.evaluator import UniformEvaluator
 from azx.runtime.files import write_json
 from azx.runtime.search import Budget
@@ -43,8 +43,8 @@ def azx_engines(games: int, budget: Budget) -> list[Engine]:
     """This project's search."""
 
     def rate(seconds: float) -> float:
-        evaluator = UniformEvaluator(STANDARD)
-        return time_search("uniform", evaluator, games, budget, seconds).simulations_per_second
+        case = SearchCase("uniform", UniformEvaluator(STANDARD), games, budget)
+        return float(time_searches([case], seconds, rounds=1)[0].rates[0])
 
     return [
         Engine(

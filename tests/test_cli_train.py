@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from cli_testing import ENVIRONMENT, good, refused, run
+from cli_testing import ENVIRONMENT, run
 from safetensors.numpy import load_file
 
 SETTINGS = (
@@ -132,25 +132,6 @@ def test_wrong_use_is_one_line(arguments: tuple[str, ...], says: str, tmp_path: 
     assert says in err
     assert err.startswith("error: ")
     assert "Traceback" not in err
-
-
-def test_a_run_as_a_page(tmp_path: Path) -> None:
-    folder = tmp_path / "run"
-    refused(run("report", folder), "no such file")
-    few = ("network.width=16", "network.groups=4", "selfplay.games_per_round=32", "rounds=4",
-           "evaluation.every=2", "evaluation.games=20")  # fmt: skip
-    sets = [part for field in few for part in ("--set", field)]
-    run("train", "--preset", "mini", "--run", folder, "--threads", 1, *sets)
-    good(run("report", folder, "--follow"))  # the run has ended, so this does
-    page = (folder / "report.html").read_text()
-    for words in ("round 4 of 4", "one ply", "trunk.stem.weight", "Games", 'class="board"'):
-        assert words in page
-    assert page.count("<svg") >= 8
-    words = tmp_path / "run.md"
-    good(run("report", folder, "--out", words))
-    assert "| 4 | 128 |" in words.read_text()
-    (folder / "metrics.jsonl").write_text("{\n")
-    refused(run("report", folder), "is no list of rounds")
 
 
 def test_torch_is_measured_beside_onnxruntime(

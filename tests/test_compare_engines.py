@@ -13,7 +13,7 @@ import pytest
 from conftest import REPOSITORY
 
 from azx.runtime import rules
-from azx.runtime.bench.engine import positions
+from azx.runtime.bench.search import positions
 from azx.runtime.search import Budget
 from azx.runtime.variant import STANDARD
 

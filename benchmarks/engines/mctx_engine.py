@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from azx.runtime import rules
-from azx.runtime.bench.engine import positions
+from azx.runtime.bench.search import positions
 from azx.runtime.search import Budget
 from azx.runtime.variant import AXES, STANDARD
 from engines.common import Engine, measured

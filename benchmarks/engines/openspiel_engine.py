@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from azx.runtime import rules
-from azx.runtime.bench.engine import positions
+from azx.runtime.bench.search import positions
 from azx.runtime.search import Budget
 from azx.runtime.variant import STANDARD
 from engines.common import Engine, measured

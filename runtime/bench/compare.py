@@ -3,15 +3,20 @@
 Speeds are medians over rounds, and the ratio of two has an interval by bootstrap; scores are means,
 compared in pairs where both played the same orders. A change counts where its interval excludes
 none, and, for speeds, where it is larger than what the same thing differs from itself by.
+
+Only what is alike is compared: the same network on the same provider by as many threads. Where each
+result has one network they are taken for two states of the same, whatever they are called.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from azx.runtime.bench.machine import runs_on
 from azx.runtime.bench.result import Result
 from azx.runtime.bench.rounds import noise_of, ratio_of
 from azx.runtime.errors import UsageError
@@ -44,31 +49,59 @@ class Change:
 
 
 def compare(first: Result, second: Result, across_machines: bool = False) -> list[Change]:
-    """Every figure that both results have.
+    """Every figure that both results have, in the order of the first.
 
-    Raises `UsageError` where they have none, or hold times of different machines, unless told to
-    compare those `across_machines`.
+    Raises `UsageError` where they have none, are of different boards, or hold times of different
+    machines, unless told to compare those `across_machines`.
     """
-    changes = list(_strengths(first, second))
-    speeds = list(_speeds(first, second))
-    apart = [key for key in SAME_MACHINE if first["machine"].get(key) != second["machine"].get(key)]
+    _refuse_other_boards(first, second)
+    names = _common_names(first, second)
+    strengths = list(_strengths(first, second, names))
+    speeds = list(_speeds(first, second, names))
+    apart = [key for key in SAME_MACHINE if first["machine"][key] != second["machine"][key]]
     if speeds and apart and not across_machines:
         key = apart[0]
         raise UsageError(
             f"times of different machines say nothing of a change: {key} is "
-            f"{first['machine'].get(key)!r} and {second['machine'].get(key)!r}; "
+            f"{first['machine'][key]!r} and {second['machine'][key]!r}; "
             "--across-machines compares them all the same"
         )
-    if not changes and not speeds:
-        raise UsageError("the results have no figure in common: nothing can be compared")
-    return changes + speeds
+    if not strengths and not speeds:
+        raise UsageError(
+            "the results have no figure in common, so nothing can be compared: one has "
+            f"{_one_of(first)}, the other {_one_of(second)}"
+        )
+    return strengths + speeds
 
 
-def _speeds(first: Result, second: Result) -> Iterator[Change]:
-    before, after = dict(_rates(first)), dict(_rates(second))
-    for what in before.keys() & after.keys():
+def _refuse_other_boards(first: Result, second: Result) -> None:
+    one, two = (result["models"][0]["variant"] for result in (first, second))
+    if one != two:
+        raise UsageError(
+            f"the results are of different boards, {one} and {two}: compare results of the same"
+        )
+
+
+def _common_names(first: Result, second: Result) -> dict[str, str]:
+    """What the networks of `second` are called in `first`."""
+    if len(first["models"]) == len(second["models"]) == 1:
+        return {second["models"][0]["name"]: first["models"][0]["name"]}
+    return {}
+
+
+def _one_of(result: Result) -> str:
+    rates = [name for name, _ in _rates(result, {})]
+    entrants = result.get("strength", {}).get("entrants", [])
+    names = rates + [f"points, {entrant['name']}" for entrant in entrants]
+    return repr(names[0]) if names else "none"
+
+
+def _speeds(first: Result, second: Result, names: dict[str, str]) -> Iterator[Change]:
+    before, after = dict(_rates(first, {})), dict(_rates(second, names))
+    for what in before:
+        if what not in after:
+            continue
         ratio = ratio_of(before[what], after[what])
-        noise = max(noise_of(before[what]), noise_of(after[what]))
         yield Change(
             what,
             float(np.median(before[what])),
@@ -76,43 +109,59 @@ def _speeds(first: Result, second: Result) -> Iterator[Change]:
             ratio.median - 1.0,
             ratio.low - 1.0,
             ratio.high - 1.0,
-            noise if np.isfinite(noise) else 0.0,
+            max(noise_of(before[what]), noise_of(after[what])),
         )
 
 
-def _rates(result: Result) -> Iterator[tuple[str, list[float]]]:
-    """Every speed by its name: one number a second for each round."""
+def _rates(result: Result, names: dict[str, str]) -> Iterator[tuple[str, list[float]]]:
+    """Every speed by all that it depends on: one number a second for each round."""
     for row in result.get("inference", {}).get("rows", []):
+        engine = names.get(row["engine"], row["engine"])
+        where = runs_on(row["provider"], row["threads"])
         rates = [row["batch"] * len(runs) / sum(runs) for runs in row["rounds"]]
-        yield f"boards/s, {row['engine']}, batch {row['batch']}", rates
-    for row in result.get("search", {}).get("rows", []):
-        name = f"simulations/s, {row['evaluator']}, {row['games']} games, {row['simulations']}"
-        rates = [made / took for made, took in zip(row["simulated"], row["seconds"], strict=True)]
-        yield name, rates
+        yield f"boards/s, {engine}, {where}, batch {row['batch']}", rates
+    if search := result.get("search"):
+        for row in search["rows"]:
+            pace = zip(row["simulated"], row["seconds"], strict=True)
+            yield (
+                f"simulations/s, {row['evaluator']}, {_settings(search, row)}",
+                [made / taken for made, taken in pace],
+            )
     if play := result.get("selfplay"):
-        rates = [play["games"] / seconds for seconds in play["seconds"]]
-        yield f"self-play games/s, {play['simulations']} simulations", rates
+        for row in play["rows"]:
+            games = row["workers"] * row["games"]
+            yield (
+                f"self-play games/s, {_settings(play, row)}, workers: {row['workers']}",
+                [games / taken for taken in row["seconds"]],
+            )
 
 
-def _strengths(first: Result, second: Result) -> Iterator[Change]:
-    one, two = (result.get("strength", {}) for result in (first, second))
-    before = {entrant["name"]: entrant for entrant in one.get("entrants", [])}
-    after = {entrant["name"]: entrant for entrant in two.get("entrants", [])}
-    for name in before:
-        if name not in after:
+def _settings(section: dict[str, Any], row: dict[str, Any]) -> str:
+    where = runs_on(section["provider"], section["threads"])
+    return f"{where}, {row['games']} games, {row['simulations']} {section['root']}"
+
+
+def _strengths(first: Result, second: Result, names: dict[str, str]) -> Iterator[Change]:
+    if "strength" not in first or "strength" not in second:
+        return
+    one, two = first["strength"], second["strength"]
+    after = {_who(entrant, names): entrant for entrant in two["entrants"]}
+    for entrant in one["entrants"]:
+        if _who(entrant, {}) not in after:
             continue
         # Each result's own network says what luck is: both leave the mean where it is.
-        old, new = (e[name]["without_luck"] or e[name]["scores"] for e in (before, after))
-        count = min(len(old), len(new))
+        old, new = (e["without_luck"] or e["scores"] for e in (entrant, after[_who(entrant, {})]))
         if one["orders"]["sha256"] == two["orders"]["sha256"]:
-            found = paired_difference(new[:count], old[:count])
+            # Early stopping may have ended one before the other: both played the first orders.
+            old, new = (scores[: min(len(old), len(new))] for scores in (old, new))
+            found = paired_difference(new, old)
             difference, half = found.mean, found.half_width
         else:
             a, b = estimate(old), estimate(new)
             difference, half = b.mean - a.mean, float(np.hypot(a.half_width, b.half_width))
         scale = abs(float(np.mean(old))) or 1.0
         yield Change(
-            f"points, {name}",
+            f"points, {entrant['name']}",
             float(np.mean(old)),
             float(np.mean(new)),
             difference / scale,
@@ -120,3 +169,9 @@ def _strengths(first: Result, second: Result) -> Iterator[Change]:
             (difference + half) / scale,
             0.0,
         )
+
+
+def _who(entrant: dict[str, Any], names: dict[str, str]) -> tuple[str, str]:
+    """The network and the rule that it plays by."""
+    model = entrant["model"] or ""
+    return names.get(model, model), entrant["rule"]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import platform
+from importlib import metadata
 from pathlib import Path
-
-import numpy as np
-import onnxruntime
 
 import azx
 from azx.runtime.onnx_evaluator import available_cores
+
+#: Whose versions are told, where they are installed. torch is only asked for its number.
+PACKAGES = ("onnxruntime", "numpy", "numba", "torch")
 
 
 def machine() -> dict[str, str | int]:
@@ -22,9 +23,20 @@ def machine() -> dict[str, str | int]:
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         "azx": azx.__version__,
-        "onnxruntime": onnxruntime.__version__,
-        "numpy": np.__version__,
+        **{name: _version(name) for name in PACKAGES},
     }
+
+
+def runs_on(provider: str, threads: int) -> str:
+    """`cpu, 2 threads`."""
+    return f"{provider}, {threads} thread{'' if threads == 1 else 's'}"
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "none"
 
 
 def _processor() -> str:

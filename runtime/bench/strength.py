@@ -7,20 +7,17 @@ leaves each mean where it is and says as much as several times the games.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from azx.runtime.errors import RecordError, UsageError
+from azx.runtime.errors import UsageError
 from azx.runtime.evaluator import Evaluator
-from azx.runtime.files import read_bytes
 from azx.runtime.play import parts, play_part
 from azx.runtime.players import (
     GreedyPlayer,
@@ -47,6 +44,8 @@ class Entrant:
 
     name: str
     player: Player
+    model: str | None = None  # whose network it plays by
+    rule: str = ""  # as it was asked for: policy, mcts:200
     scores: list[float] = field(default_factory=list)
     without_luck: list[float] = field(default_factory=list)
     seconds: float = 0.0
@@ -55,6 +54,9 @@ class Entrant:
         """Figures and every score."""
         return {
             "name": self.name,
+            "model": self.model,
+            "rule": self.rule,
+            "simulations": self.simulations,
             "scores": self.scores,
             "without_luck": self.without_luck,
             "seconds": self.seconds,
@@ -62,6 +64,11 @@ class Entrant:
             "mean_without_luck": as_json(estimate(self.telling)),
             "seconds_per_move": self.seconds / max(1, len(self.scores)) / self.player.variant.cells,
         }
+
+    @property
+    def simulations(self) -> int | None:
+        """Of each move; None where nothing is searched."""
+        return self.player.budget.simulations if isinstance(self.player, SearchPlayer) else None
 
     @property
     def telling(self) -> list[float]:
@@ -126,19 +133,19 @@ def play_all(
             if judge is not None:
                 entrant.without_luck += (scores - luck_of(judge, games)).tolist()
         progress(part.stop - part.start)
-        if until is not None and settled(entrants, until):
+        if until is not None and part.stop >= FEWEST and unsettled_by(entrants) <= until:
             return f"settled to {until:g} points after {part.stop} games"
+    if until is not None:
+        return f"not settled: ± {unsettled_by(entrants):.2f} after all {len(orders)} games"
     return f"all {len(orders)} games were played"
 
 
-def settled(entrants: Sequence[Entrant], until: float) -> bool:
-    """Whether every difference, or the only mean, is known to `until` points."""
+def unsettled_by(entrants: Sequence[Entrant]) -> float:
+    """Half of the widest interval, in points: of the differences to the first, or its mean."""
     first, *others = entrants
-    if len(first.scores) < FEWEST:
-        return False
     if not others:
-        return estimate(first.telling).half_width <= until
-    return all(pair(first, other).half_width <= until for other in others)
+        return estimate(first.telling).half_width
+    return max(pair(first, other).half_width for other in others)
 
 
 def pair(first: Entrant, other: Entrant) -> Estimate:
@@ -152,7 +159,10 @@ def strength_section(
     ended: str,
     others: dict[str, NDArray[np.float64]],
 ) -> dict[str, Any]:
-    """What goes into the document: entrants, pairs, and others' scores on the same orders."""
+    """What goes into the document: entrants, pairs, and others' scores on the same orders.
+
+    `orders` int8 [N, C] are those offered; early stopping may have left the last ones unplayed.
+    """
     played = len(entrants[0].scores)
     against = []
     for name, theirs in others.items():
@@ -160,7 +170,7 @@ def strength_section(
             difference = paired_difference(entrant.scores, theirs[:played])
             against.append({"name": entrant.name, "other": name, **as_json(difference)})
     return {
-        "orders": {"games": played, "sha256": orders_hash(orders[:played])},
+        "orders": {"offered": len(orders), "games": played, "sha256": orders_hash(orders)},
         "ended": ended,
         "entrants": [entrant.to_json() for entrant in entrants],
         "pairs": [
@@ -173,17 +183,5 @@ def strength_section(
 
 
 def orders_hash(orders: NDArray[np.int8]) -> str:
-    """What says that two results were played on the same orders."""
+    """Of all orders that were offered: where it is the same, so are the first that were played."""
     return hashlib.sha256(np.ascontiguousarray(orders).tobytes()).hexdigest()
-
-
-def read_scores(path: Path, games: int) -> dict[str, NDArray[np.float64]]:
-    """Other people's scores: a CSV with a column for each player and a row for each order."""
-    rows = list(csv.reader(read_bytes(path, RecordError).decode(errors="replace").splitlines()))
-    if len(rows) <= games:
-        raise RecordError(f"{path} has {max(0, len(rows) - 1)} scores, there are {games} orders")
-    try:
-        table = np.array([[float(cell) for cell in row] for row in rows[1:]])
-    except ValueError as error:
-        raise RecordError(f"{path} is no table of scores with a row of names: {error}") from error
-    return {name: table[:, column] for column, name in enumerate(rows[0])}

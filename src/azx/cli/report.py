@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Annotated
@@ -30,7 +29,7 @@ def report(
     ] = None,
     follow: Annotated[
         bool,
-        typer.Option("--follow", help="Write it again while the run goes on; Ctrl-C ends."),
+        typer.Option("--follow", help="Write it again until nobody trains there; Ctrl-C ends."),
     ] = False,
 ) -> None:
     """Make a page of a training run.
@@ -48,21 +47,21 @@ def report(
     check_reports([path])
     with busy("loading torch"):
         from azx.cli.reports.page import as_html, as_markdown
-        from azx.cli.reports.run import read_metrics, run_report
+        from azx.cli.reports.run import has_rounds, is_training, read_metrics, run_report
     done = 0
     while True:
+        # Asked before the rounds are read: where nobody trains, no more can come afterwards.
+        going_on = follow and is_training(run)
+        if going_on and not has_rounds(run):
+            time.sleep(AGAIN)
+            continue
         rounds = read_metrics(run)
-        if len(rounds) != done:
+        if len(rounds) != done or not going_on:
             done = len(rounds)
             page = path.suffix == ".html"
-            made = run_report(run, page, refresh=AGAIN if follow else None)
+            made = run_report(run, page, refresh=AGAIN if going_on else None)
             write_text(path, as_html(made) if page else as_markdown(made))
             say(stdout(), f"written    {path}, round {rounds[-1]['round']}")
-        if not follow or _ended(run, done):
+        if not going_on:
             return
         time.sleep(AGAIN)
-
-
-def _ended(run: Path, rounds: int) -> bool:
-    """Whether the run has done all the rounds of its config."""
-    return rounds >= int(json.loads((run / "config.json").read_text())["rounds"])

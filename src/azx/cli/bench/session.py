@@ -1,36 +1,39 @@
-"""Models that are open, what was measured of them, and the file that this goes to at the end."""
+"""Models, what was measured of them, and the file that this goes to at the end."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property, partial
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from azx.cli.bench import show
+from azx.cli.export import commit
+from azx.cli.reports.speed import inference_section, search_section, selfplay_section
+from azx.cli.reports.strength import BASELINES
+from azx.cli.reports.strength import strength_section as shown_strength
 from azx.cli.terminal import busy, check_writable, counting, say, stdout
-from azx.runtime.bench.engine import time_search, time_selfplay
-from azx.runtime.bench.inference import (
-    Boards,
-    node_providers,
-    onnx_engine,
-    recommended_batch,
-    time_batches,
-)
-from azx.runtime.bench.result import new_result, resident_bytes
+from azx.runtime.bench.inference import Engine, onnx_engine, recommended_batch, time_batches
+from azx.runtime.bench.memory import memory_of
+from azx.runtime.bench.providers import node_providers, providers_here
+from azx.runtime.bench.result import new_result
+from azx.runtime.bench.search import SearchCase, time_searches
+from azx.runtime.bench.selfplay import SelfPlayCase, time_selfplay
 from azx.runtime.bench.strength import Entrant, play_all, player_named, strength_section
 from azx.runtime.errors import UsageError
 from azx.runtime.evaluator import UniformEvaluator
 from azx.runtime.files import write_json
+from azx.runtime.modelfile import ModelFile, read_model
 from azx.runtime.models import named_model, shipped_model
-from azx.runtime.onnx_evaluator import OnnxEvaluator, open_model
+from azx.runtime.onnx_evaluator import PROVIDERS, OnnxEvaluator, available_cores, open_model
 from azx.runtime.search import Budget
-from azx.runtime.variant import STANDARD, variant_named
+from azx.runtime.variant import STANDARD, Variant, variant_named
+from azx.runtime.verify import sample_boards
 
 LARGEST = 65536
-
-Engine = Callable[[Boards], object]
 
 ModelsOption = Annotated[
     list[Path] | None,
@@ -50,6 +53,15 @@ JsonOption = Annotated[
         help="Write the result with every raw sample, for compare and report.",
     ),
 ]
+ProvidersOption = Annotated[
+    str | None,
+    typer.Option(
+        "--provider",
+        metavar="NAME",
+        show_default="every one that works here",
+        help="What onnxruntime runs on: cpu or cuda.",
+    ),
+]
 SecondsOption = Annotated[
     float,
     typer.Option("--seconds", min=0.0, max=3600.0, metavar="S", help="Least time for each row."),
@@ -67,7 +79,10 @@ def sizes(option: str, text: str, largest: int = LARGEST) -> list[int]:
 
 
 class Session:
-    """Opens models, measures them, prints tables, and writes one document when it is left."""
+    """Reads models, measures them, prints tables, and writes one document when it is left.
+
+    `provider` and `threads` are those of players; networks alone are given theirs one by one.
+    """
 
     def __init__(
         self,
@@ -77,32 +92,27 @@ class Session:
         threads: int | None,
         allow_unverified: bool,
         json: Path | None,
-        many_games: bool = False,
         **config: Any,
     ) -> None:
         check_writable(json)
         known = variant_named(variant) if variant is not None else None
         paths = [named_model(model) for model in models]
         paths = paths or [shipped_model((known or STANDARD).name)]
-        self.engines: dict[str, OnnxEvaluator] = {}
+        self.models: dict[str, ModelFile] = {}
         for path in paths:
-            with busy(f"loading {path}"):
-                opened = open_model(path, known, provider, threads, allow_unverified, many_games)
-            known = opened.variant
-            name = path.stem if path.stem not in self.engines else str(path)
-            if name in self.engines:
+            model = read_model(path, known, allow_unverified)
+            known = model.card.variant
+            name = path.stem if path.stem not in self.models else str(path)
+            if name in self.models:
                 raise UsageError(f"{path} is given twice")
-            self.engines[name] = opened
+            self.models[name] = model
+        self.provider, self.threads = provider, threads or available_cores()
+        self.allow_unverified = allow_unverified
         self.console = stdout()
         self.json = json
         self.result = new_result(
-            self.engines, {"provider": provider, "threads": threads, "seed": 0, **config}
+            self.models, {"provider": provider, "threads": threads, "seed": 0, **config}, commit()
         )
-
-    @property
-    def first(self) -> OnnxEvaluator:
-        """The first model."""
-        return next(iter(self.engines.values()))
 
     def __enter__(self) -> Session:
         say(self.console, *show.head(self.result))
@@ -113,63 +123,163 @@ class Session:
             write_json(self.json, self.result)
             say(self.console, f"written    {self.json}")
 
+    @property
+    def variant(self) -> Variant:
+        """The board that all models are of."""
+        return next(iter(self.models.values())).card.variant
+
+    @cached_property
+    def players(self) -> dict[str, OnnxEvaluator]:
+        """Every model, opened for many games in step."""
+        with busy("loading networks"):
+            return {
+                name: OnnxEvaluator(model, self.provider, self.threads, many_games=True)
+                for name, model in self.models.items()
+            }
+
+    @property
+    def _first(self) -> tuple[str, OnnxEvaluator]:
+        return next(iter(self.players.items()))
+
+    def _loader(
+        self, name: str, provider: str, threads: int, many_games: bool
+    ) -> Callable[[], OnnxEvaluator]:
+        """What opens a model in another process."""
+        path, allowed = self.models[name].path, self.allow_unverified
+        return partial(open_model, path, None, provider, threads, allowed, many_games)
+
+    def _networks(
+        self, provider: str | None, threads: Sequence[int]
+    ) -> Iterator[tuple[str, str, int]]:
+        """Name, provider and threads: every model on every provider by every number of threads."""
+        if provider not in (None, *PROVIDERS):
+            raise UsageError(f"no provider {provider!r}; there are: {', '.join(PROVIDERS)}")
+        for name, model in self.models.items():
+            for where in [provider] if provider else providers_here(model):
+                # A GPU does not work faster for more threads of the processor.
+                for count in threads if where == "cpu" else threads[-1:]:
+                    yield name, where, count
+
     def inference(
-        self, batches: Sequence[int], seconds: float, more: dict[str, Engine] | None = None
+        self,
+        batches: Sequence[int],
+        seconds: float,
+        provider: str | None,
+        threads: Sequence[int],
+        more: Sequence[Engine] = (),
     ) -> None:
-        """Measure and print every network alone, in turns, and `more` engines beside them."""
-        engines: dict[str, Engine] = {n: onnx_engine(e) for n, e in self.engines.items()}
-        engines |= more or {}
+        """Measure and print every network alone, in turns, and `more` engines beside them.
+
+        `provider` None is every one that works here.
+        """
+        networks = list(self._networks(provider, threads))
         with busy("the network alone") as tell:
-            timings = time_batches(engines, self.first.variant, batches, seconds, tell=tell)
-            ran_on = {name: node_providers(engine) for name, engine in self.engines.items()}
-        best = {
-            name: recommended_batch([t for t in timings if t.engine == name]) for name in engines
-        }
-        self.result["inference"] = {
-            "rows": [timing.to_json() for timing in timings],
-            "recommended_batch": best,
-            "node_providers": ran_on,
-            "resident_bytes": resident_bytes(),
-        }
-        show.inference(self.console, timings, best, ran_on)
+            engines = [
+                *(onnx_engine(name, self.models[name], *where) for name, *where in networks),
+                *more,
+            ]
+            timings = time_batches(engines, self.variant, batches, seconds, tell=tell)
+            tell("the networks' memory")
+            boards = sample_boards(self.variant, batches[-1])
+            known = {
+                (name, *where): {
+                    "memory_bytes": memory_of(self._loader(name, *where, False), boards),
+                    "node_providers": node_providers(OnnxEvaluator(self.models[name], *where)),
+                }
+                for name, *where in networks
+            }
+        described = []
+        for engine in engines:
+            key = (engine.name, engine.provider, engine.threads)
+            own = [t for t in timings if (t.engine, t.provider, t.threads) == key]
+            described.append(
+                {
+                    "engine": engine.name,
+                    "provider": engine.provider,
+                    "threads": engine.threads,
+                    "recommended_batch": recommended_batch(own),
+                    **known.get(key, {"memory_bytes": None, "node_providers": {}}),
+                }
+            )
+        rows = [timing.to_json() for timing in timings]
+        self.result["inference"] = {"engines": described, "rows": rows}
+        show.section(self.console, inference_section(self.result["inference"]))
 
-    def search(self, games: Sequence[int], simulations: Sequence[int], root: str, s: float) -> None:
+    def search(
+        self, games: Sequence[int], simulations: Sequence[int], root: str, seconds: float
+    ) -> None:
         """Measure and print the search by games in step and simulations, with and without a net."""
-        nothing = UniformEvaluator(self.first.variant)
-        rows = []
+        _, network = self._first
+        evaluators = {"network": network, "uniform": UniformEvaluator(self.variant)}
+        cases = [
+            SearchCase(name, evaluator, count, Budget(number, root=root))
+            for count, number in product(games, simulations)
+            for name, evaluator in evaluators.items()
+        ]
         with busy("the search") as tell:
-            for count in games:
-                for budget in (Budget(n, root=root) for n in simulations):
-                    tell(f"the search, {count} games, {budget.simulations} simulations")
-                    rows.append(time_search("network", self.first, count, budget, s))
-                    rows.append(time_search("uniform", nothing, count, budget, s))
-        self.result["search"] = {"threads": self.first.threads, "rows": [r.to_json() for r in rows]}
-        show.search(self.console, rows, self.first.threads)
+            timings = time_searches(cases, seconds, tell=tell)
+        rows = [timing.to_json() for timing in timings]
+        self.result["search"] = {**self._played_by(root), "rows": rows}
+        show.section(self.console, search_section(self.result["search"]))
 
-    def selfplay(self, games: int, budget: Budget, seconds: float) -> None:
-        """Measure and print whole games, beside the network alone."""
-        with busy(f"whole games, {games} in step"):
-            timing = time_selfplay(self.first, games, budget, seconds)
-        self.result["selfplay"] = timing.to_json()
-        show.selfplay(self.console, timing)
+    def selfplay(
+        self,
+        workers: Sequence[int],
+        games: Sequence[int],
+        simulations: Sequence[int],
+        root: str,
+        seconds: float,
+    ) -> None:
+        """Measure and print whole games by all of these, beside the network alone."""
+        name, network = self._first
+        cases = [
+            SelfPlayCase(processes, count, Budget(number, root=root))
+            for processes, count, number in product(workers, games, simulations)
+        ]
+
+        def load(processes: int) -> Callable[[], OnnxEvaluator]:
+            share = max(1, self.threads // processes)
+            return self._loader(name, network.provider_used, share, True)
+
+        with busy("whole games") as tell:
+            timings = time_selfplay(load, cases, seconds, tell=tell)
+        rows = [timing.to_json() for timing in timings]
+        self.result["selfplay"] = {**self._played_by(root), "rows": rows}
+        show.section(self.console, selfplay_section(self.result["selfplay"]))
+
+    def _played_by(self, root: str) -> dict[str, Any]:
+        name, network = self._first
+        return {
+            "model": name,
+            "provider": network.provider_used,
+            "threads": network.threads,
+            "root": root,
+        }
 
     def strength(
-        self, players: Sequence[str], orders: Any, until: float | None, others: dict[str, Any]
+        self, rules: Sequence[str], orders: Any, until: float | None, others: dict[str, Any]
     ) -> None:
         """Let every player of every model play `orders`; print scores and differences."""
+        if len(set(rules)) != len(rules):
+            raise UsageError(f"a player is given twice: {', '.join(rules)}")
         entrants = []
-        for name, evaluator in self.engines.items():
-            for player in players:
-                if player in ("random", "greedy"):
-                    continue
-                label = player if len(self.engines) == 1 else f"{name} {player}"
-                entrants.append(Entrant(label, player_named(player, evaluator.variant, evaluator)))
-        for player in players:
-            if player in ("random", "greedy"):
-                entrants.append(Entrant(player, player_named(player, self.first.variant, None)))
-        judge = self.first if "q" in self.first.outputs else None
+        for name, evaluator in self.players.items():
+            for rule in rules:
+                if rule not in BASELINES:
+                    player = player_named(rule, evaluator.variant, evaluator)
+                    label = rule if len(self.players) == 1 else f"{name} {rule}"
+                    entrants.append(Entrant(label, player, name, rule))
+        for rule in rules:
+            if rule in BASELINES:
+                player = player_named(rule, self.variant, None)
+                entrants.append(Entrant(rule, player, None, rule))
+        _, first = self._first
+        judge = first if "q" in first.outputs else None
         with counting("games", len(orders)) as count:
             ended = play_all(entrants, orders, judge, until, count)
-        section = strength_section(entrants, orders, ended, others)
-        self.result["strength"] = section
-        show.strength(self.console, section)
+        self.result["strength"] = {
+            "provider": first.provider_used,
+            "threads": first.threads,
+            **strength_section(entrants, orders, ended, others),
+        }
+        show.section(self.console, shown_strength(self.result["strength"]))

@@ -10,7 +10,7 @@ import typer
 from azx.cli.bench.session import JsonOption, ModelsOption, Session
 from azx.cli.boundary import guarded
 from azx.cli.options import ProviderOption, ThreadsOption, UnverifiedOption, VariantOption
-from azx.runtime.bench.strength import read_scores
+from azx.runtime.bench.scores import read_scores
 from azx.runtime.errors import UsageError
 from azx.runtime.records import read_orders
 from azx.runtime.seeds import draw_orders, game_keys
@@ -81,10 +81,8 @@ def strength(
     if against is not None and orders is None:
         raise UsageError("--against needs the --orders that those scores were made on")
     config = {"players": player or list(PLAYERS), "until": until, "orders_seed": seed}
-    with Session(
-        model or [], variant, provider, threads, allow_unverified, json, True, **config
-    ) as run:
-        board = run.first.variant
+    with Session(model or [], variant, provider, threads, allow_unverified, json, **config) as run:
+        board = run.variant
         if orders is not None:
             played = read_orders(orders, board)[:games]
         else:

@@ -8,14 +8,12 @@ from typing import Any
 
 from azx.cli.boundary import need_training_packages
 from azx.cli.terminal import busy, say, stderr
-from azx.runtime.bench.inference import Boards
+from azx.runtime.bench.inference import Boards, Engine
 from azx.runtime.errors import UsageError
 from azx.runtime.variant import Variant
 
-Engine = Callable[[Boards], object]
 
-
-def torch_engines(run: Path, variant: Variant, threads: int) -> dict[str, Engine]:
+def torch_engines(run: Path, variant: Variant, threads: int) -> list[Engine]:
     """Engines for `time_batches`; compiled is left out, with its reason, where it does not work."""
     need_training_packages()
     with busy("loading torch"):
@@ -28,19 +26,19 @@ def torch_engines(run: Path, variant: Variant, threads: int) -> dict[str, Engine
     if network.variant != variant:
         raise UsageError(f"{run} plays {network.variant.name}, the model {variant.name}")
 
-    def engine(forward: Callable[..., Any]) -> Engine:
+    def engine(name: str, forward: Callable[..., Any]) -> Engine:
         def call(boards: Boards) -> object:
             with torch.inference_mode():
                 return forward(torch.from_numpy(boards))
 
-        return call
+        return Engine(name, "cpu", threads, lambda: call)
 
-    engines = {"torch eager": engine(network)}
-    compiled = engine(torch.compile(network, dynamic=True))
+    engines = [engine("torch eager", network)]
+    compiled = engine("torch compiled", torch.compile(network, dynamic=True))
     try:
         with busy("compiling with torch"):
-            compiled(variant.empty_boards(2))
-        engines["torch compiled"] = compiled
+            compiled.open()(variant.empty_boards(2))
+        engines.append(compiled)
     except Exception as error:  # it needs a C++ compiler, and raises many kinds without one
         say(stderr(), f"torch compiled is left out: {str(error).strip().splitlines()[0][:100]}")
     return engines

@@ -1,80 +1,33 @@
-"""One self-contained page: cards, figures, tables that sort; light or dark, small or printed."""
+"""A report, made once: as one self-contained page, or as Markdown."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from html import escape
 
 from azx.cli.reports.board import BOARD_STYLE
-
-STYLE = """
-:root { color-scheme: light dark; --ink: #1b1f24; --soft: #667; --line: #d8dce2; --card: #f5f6f8;
-  --ground: #fff; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6e8eb; --soft: #9aa3ad; --line: #343a42;
-  --card: #1d2127; --ground: #14171b; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; padding: 1.5rem 1rem 4rem; max-width: 60rem; color: var(--ink);
-  background: var(--ground); font: 16px/1.5 system-ui, sans-serif; overflow-wrap: anywhere; }
-h1 { font-size: 1.5rem; margin: 0 0 .25rem; } h2 { font-size: 1.1rem; margin: 2.2rem 0 .6rem; }
-p, figcaption { color: var(--soft); margin: .3rem 0; }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .7rem;
-  margin: 1.2rem 0; }
-.card { background: var(--card); border: 1px solid var(--line); border-radius: .5rem;
-  padding: .7rem .9rem; }
-.card b { display: block; font-size: 1.35rem; line-height: 1.25; }
-.card span { color: var(--soft); font-size: .85rem; }
-figure { margin: .8rem 0; } figure svg { width: 100%; height: auto; display: block; }
-figure svg.board { max-width: 20rem; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-size: .9rem;
-  font-variant-numeric: tabular-nums; overflow-wrap: normal; }
-th, td { padding: .3rem .7rem; border-bottom: 1px solid var(--line); text-align: right;
-  white-space: nowrap; }
-th:first-child, td:first-child { text-align: left; }
-th button { all: unset; cursor: pointer; } th button:focus-visible { outline: 2px solid; }
-@media print { body { max-width: none; } section { break-inside: avoid; } }
-"""
-
-#: Sorts a table by the column whose heading is pressed; without it tables stay as they are.
-SCRIPT = """
-for (const table of document.querySelectorAll("table")) {
-  table.querySelectorAll("th").forEach((head, column) => {
-    const button = document.createElement("button");
-    button.textContent = head.textContent; head.replaceChildren(button);
-    let rising = false;
-    button.addEventListener("click", () => {
-      rising = !rising;
-      const body = table.tBodies[0];
-      const key = row => row.cells[column].textContent.replaceAll(",", "");
-      const number = text => /^[-+]?[\\d.]/.test(text) ? parseFloat(text) : NaN;
-      [...body.rows].sort((a, b) => {
-        const [x, y] = [key(a), key(b)], [n, m] = [number(x), number(y)];
-        const order = isNaN(n) || isNaN(m) ? x.localeCompare(y) : n - m;
-        return rising ? order : -order;
-      }).forEach(row => body.append(row));
-    });
-  });
-}
-"""
+from azx.cli.reports.style import SCRIPT, STYLE
 
 
 @dataclass(frozen=True)
 class Table:
-    """Columns and rows of text."""
+    """Columns and rows of text; the first `words` columns hold words, the others figures."""
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
+    words: int = 1
+    caption: str = ""
 
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what stands under it, in order: words, figures, tables."""
+    """A heading and what stands under it."""
 
     title: str
-    words: str = ""
+    notes: Sequence[str] = ()  # a line each
     figures: Sequence[tuple[str, str]] = ()  # caption and SVG
-    tables: Sequence[Table] = field(default=())
+    tables: Sequence[Table] = ()
 
 
 @dataclass(frozen=True)
@@ -111,18 +64,27 @@ def _section(section: Section) -> str:
         f"<figure>{svg}<figcaption>{escape(caption)}</figcaption></figure>"
         for caption, svg in section.figures
     )
-    words = f"<p>{escape(section.words)}</p>" if section.words else ""
+    figures = f'<div class="figures">{figures}</div>' if figures else ""
+    notes = "".join(f"<p>{escape(note)}</p>" for note in section.notes)
     tables = "".join(map(_table, section.tables))
-    return f"<section><h2>{escape(section.title)}</h2>{words}{figures}{tables}</section>"
+    return f"<section><h2>{escape(section.title)}</h2>{notes}{figures}{tables}</section>"
 
 
 def _table(table: Table) -> str:
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in table.columns)
-    rows = "".join(
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in table.rows
+    caption = f"<caption>{escape(table.caption)}</caption>" if table.caption else ""
+    head = _row(table, table.columns, "th", ' scope="col"')
+    body = "".join(_row(table, row, "td", "") for row in table.rows)
+    parts = f"{caption}<thead>{head}</thead><tbody>{body}</tbody>"
+    return f'<div class="wide"><table>{parts}</table></div>'
+
+
+def _row(table: Table, cells: Sequence[str], tag: str, more: str) -> str:
+    words = ' class="words"'
+    made = (
+        f"<{tag}{more}{words if number < table.words else ''}>{escape(cell)}</{tag}>"
+        for number, cell in enumerate(cells)
     )
-    head, body = f"<thead><tr>{head}</tr></thead>", f"<tbody>{rows}</tbody>"
-    return f'<div class="wide"><table>{head}{body}</table></div>'
+    return f"<tr>{''.join(made)}</tr>"
 
 
 def as_markdown(report: Report) -> str:
@@ -131,11 +93,15 @@ def as_markdown(report: Report) -> str:
     lines += [f"- **{figure}** {what}" for figure, what in report.cards]
     for section in report.sections:
         lines += ["", f"## {section.title}", ""]
-        if section.words:
-            lines += [section.words, ""]
+        lines += [line for note in section.notes for line in (note, "")]
         for table in section.tables:
-            lines.append("| " + " | ".join(table.columns) + " |")
-            lines.append("|---" * len(table.columns) + "|")
-            lines += ["| " + " | ".join(row) + " |" for row in table.rows]
-            lines.append("")
+            lines += [table.caption, ""] if table.caption else []
+            lines.append(_markdown_row(table.columns))
+            figures = len(table.columns) - table.words
+            lines.append("|---" * table.words + "|--:" * figures + "|")
+            lines += [*map(_markdown_row, table.rows), ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from azx.cli.reports import figures
 from azx.cli.reports.board import board_svg
 from azx.cli.reports.page import Report, Section, Table
-from azx.runtime.errors import RunError
+from azx.runtime.errors import AzxError, RunError
 from azx.runtime.files import read_bytes
 from azx.runtime.play import play_games
 from azx.runtime.players import OnePlyPlayer
@@ -21,7 +22,28 @@ from azx.runtime.seeds import draw_orders, game_keys
 #: Games that the page shows, of orders that nothing else is measured on.
 SAMPLES, SAMPLE_SEED = 3, 0x5A3E
 
+#: Letters of why there are none, where weights cannot be read.
+REASON = 300
+
 Metrics = dict[str, Any]
+
+
+def is_training(run: Path) -> bool:
+    """Whether a process holds the run's lock, as `azx train` does until it ends or dies."""
+    try:
+        with (run / "lock").open() as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except BlockingIOError:
+        return True
+    return False
+
+
+def has_rounds(run: Path) -> bool:
+    """Whether a first round is on record."""
+    path = run / "metrics.jsonl"
+    return path.exists() and b"\n" in path.read_bytes()
 
 
 def read_metrics(run: Path) -> list[Metrics]:
@@ -33,7 +55,7 @@ def read_metrics(run: Path) -> list[Metrics]:
     except ValueError as error:
         raise RunError(f"{run / 'metrics.jsonl'} is no list of rounds: {error}") from error
     if not rounds:
-        raise RunError(f"{run} has no round yet")
+        raise RunError(f"{run} has no finished round")
     return rounds
 
 
@@ -54,7 +76,7 @@ def run_report(run: Path, with_figures: bool, refresh: int | None = None) -> Rep
         _layers(rounds, with_figures),
         _time(rounds, with_figures),
         _games(run, with_figures),
-        Section("Config", tables=[Table(("field", "value"), list(_flat(config)))]),
+        Section("Config", tables=[Table(("field", "value"), list(_flat(config)), 2)]),
     ]
     shown = [s for s in sections if s is not None]
     return Report(f"Training run {run.name}", about, list(_cards(rounds)), shown, refresh)
@@ -95,7 +117,7 @@ def _strength(rounds: list[Metrics], with_figures: bool) -> Section | None:
     ]
     drawn = [("score by games", figures.lines(curves, "games", "points"))] if with_figures else []
     columns = ("round", "games", "minutes", "policy", "one ply")
-    return Section("How strong", "Luck out, 95% intervals.", drawn, [Table(columns, rows)])
+    return Section("How strong", ["Luck out, 95% intervals."], drawn, [Table(columns, rows, 0)])
 
 
 def _losses(rounds: list[Metrics], with_figures: bool) -> Section:
@@ -116,18 +138,18 @@ def _losses(rounds: list[Metrics], with_figures: bool) -> Section:
         f"policy {last['policy_loss']:.3f} nats over {last['policy_floor']:.3f}, gradient "
         f"{last['gradient_norm']:.3g}."
     )
-    return Section("What is left to learn", words, drawn)
+    return Section("What is left to learn", [words], drawn)
 
 
 def _values(rounds: list[Metrics], with_figures: bool) -> Section | None:
     found = _evaluated(rounds)
     if not found:
         return None
-    turns = range(1, len(found[-1]["explained"]) + 1)
-    columns = ("turn", *(str(turn) for turn in turns))
+    last = found[-1]
+    turns = range(1, len(last["explained"]) + 1)
     rows = [
-        ("explained", *(f"{share:.2f}" for share in found[-1]["explained"])),
-        ("bias, points", *(f"{points:+.1f}" for points in found[-1]["bias"])),
+        (str(turn), f"{share:.2f}", f"{points:+.1f}")
+        for turn, share, points in zip(turns, last["explained"], last["bias"], strict=True)
     ]
     drawn = []
     if with_figures:
@@ -137,7 +159,8 @@ def _values(rounds: list[Metrics], with_figures: bool) -> Section | None:
         }
         caption = "share of the variance of the points to come that the value explains, by turn"
         drawn.append((caption, figures.lines(curves, "turn", "share")))
-    return Section("What the value explains", "", drawn, [Table(columns, rows)])
+    columns = ("turn", "explained", "bias, points")
+    return Section("What the value explains", (), drawn, [Table(columns, rows, 0)])
 
 
 def _layers(rounds: list[Metrics], with_figures: bool) -> Section | None:
@@ -151,12 +174,12 @@ def _layers(rounds: list[Metrics], with_figures: bool) -> Section | None:
     drawn = []
     if with_figures:
         at = [metrics["round"] for metrics in found]
-        curves: dict[str, Any] = {
-            name: (at, [m["layers"][name][1] for m in found], None) for name in found[-1]["layers"]
-        }
-        drawn.append(("gradients by layer", figures.lines(curves, "round", "rms", (False, True))))
+        names = list(found[-1]["layers"])
+        for number, what in enumerate(("weights", "gradients")):
+            table = [[metrics["layers"][name][number] for metrics in found] for name in names]
+            drawn.append((f"root mean square of {what}", figures.heat(names, at, table, "round")))
     columns = ("parameter", "rms", "rms of its gradient", "ratio")
-    return Section("Layers", "", drawn, [Table(columns, rows)])
+    return Section("Layers", (), drawn, [Table(columns, rows)])
 
 
 def _time(rounds: list[Metrics], with_figures: bool) -> Section:
@@ -167,7 +190,7 @@ def _time(rounds: list[Metrics], with_figures: bool) -> Section:
     drawn = []
     if with_figures:
         drawn.append(("where the time goes", figures.bars(["the run"], parts, "minutes")))
-    return Section("Time", words + ".", drawn)
+    return Section("Time", [words + "."], drawn)
 
 
 def _games(run: Path, with_figures: bool) -> Section | None:
@@ -177,7 +200,11 @@ def _games(run: Path, with_figures: bool) -> Section | None:
     from azx.trainer.checkpoint import load_network
     from azx.trainer.torch_evaluator import TorchEvaluator
 
-    evaluator = TorchEvaluator(load_network(run / "best.json").network)
+    try:
+        evaluator = TorchEvaluator(load_network(run / "best.json").network)
+    except AzxError as error:
+        # All else on the page needs no weights.
+        return Section("Games", [f"None are shown: {' '.join(str(error).split())[:REASON]}"])
     keys = game_keys(SAMPLE_SEED, SAMPLES)
     games = play_games(OnePlyPlayer(evaluator), draw_orders(evaluator.variant, keys), keys)
     boards, scores = games.boards()[:, -1], games.scores()
@@ -188,7 +215,7 @@ def _games(run: Path, with_figures: bool) -> Section | None:
             for board, score in zip(boards, scores, strict=True)
         ]
     words = f"One ply, by the best weights: {', '.join(str(int(s)) for s in np.asarray(scores))}."
-    return Section("Games", words, drawn)
+    return Section("Games", [words], drawn)
 
 
 def _flat(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -1,0 +1,43 @@
+"""Which providers there are here, and which one each node of a network really ran on."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import onnxruntime
+
+from azx.runtime.contract import BOARD
+from azx.runtime.errors import ProviderError
+from azx.runtime.modelfile import ModelFile
+from azx.runtime.onnx_evaluator import PROVIDERS, OnnxEvaluator
+from azx.runtime.verify import sample_boards
+
+
+def providers_here(model: ModelFile) -> list[str]:
+    """The names of those that a session with `model` really gets, the CPU first."""
+    found = []
+    for name in PROVIDERS:
+        try:
+            OnnxEvaluator(model, name, threads=1)
+        except ProviderError:
+            continue
+        found.append(name)
+    return found
+
+
+def node_providers(evaluator: OnnxEvaluator) -> dict[str, int]:
+    """How many nodes of the optimised graph each provider really ran, by onnxruntime's profile."""
+    with tempfile.TemporaryDirectory() as folder:
+        options = onnxruntime.SessionOptions()
+        options.enable_profiling = True
+        options.profile_file_prefix = str(Path(folder) / "profile")
+        session = onnxruntime.InferenceSession(
+            evaluator.model.data, options, providers=evaluator.session.get_providers()
+        )
+        session.run(None, {BOARD: sample_boards(evaluator.variant, 1)})
+        events = json.loads(Path(session.end_profiling()).read_text())
+    ran = [e["args"]["provider"] for e in events if e.get("args", {}).get("provider")]
+    return dict(Counter(ran))
