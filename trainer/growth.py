@@ -25,11 +25,12 @@ def grow(network: PolicyValueNetwork, smaller: PolicyValueNetwork) -> None:
         elif isinstance(module, HalfTurnHead):
             split = _split_head(module, weights.pop(f"{path}.weight"), weights.pop(f"{path}.bias"))
             weights |= {f"{path}.{name}": tensor for name, tensor in split.items()}
-    blocks = network.get_submodule("trunk.blocks")
-    assert isinstance(blocks, nn.ModuleList)
-    for index in range(smaller.config.blocks, len(blocks)):
-        nn.init.zeros_(blocks[index].norm2.weight)
-        for name, tensor in blocks[index].state_dict().items():
+    for index in range(smaller.config.blocks, network.config.blocks):
+        block = network.get_submodule(f"trunk.blocks.{index}")
+        norm = block.get_submodule("norm2")
+        assert isinstance(norm, nn.GroupNorm)
+        nn.init.zeros_(norm.weight)
+        for name, tensor in block.state_dict().items():
             weights[f"trunk.blocks.{index}.{name}"] = tensor
     network.load_state_dict(weights)
 
