@@ -7,8 +7,9 @@ A rung is simulations:games, 0 for one ply; each plays the first so many of the 
 gives the mean score, the difference to the first rung game by game, and the same with the luck of
 the draws taken out of both: what the network foresees before a draw and after it differ by a number
 of mean zero, whoever plays, so subtracting it leaves the mean as it was and most of the spread
-behind. For searched games it is foreseen by one ply, which costs half as much again as 400
-simulations and makes one game worth two and a half; for one ply itself by q. Games are kept in the file after each part, so an interrupted run goes on where it stopped.
+behind. For searched games it is foreseen by one ply, which costs half as much again as playing with
+400 simulations and makes one game worth two and a half; for one ply itself by q. Games are kept in
+the file after each part, so an interrupted run goes on where it stopped.
 """
 
 from __future__ import annotations
