@@ -9,12 +9,14 @@ the draws taken out of both: what the network foresees before a draw and after i
 of mean zero, whoever plays, so subtracting it leaves the mean as it was and most of the spread
 behind. For searched games it is foreseen by one ply, which costs half as much again as playing with
 400 simulations and makes one game worth two and a half; for one ply itself by q. Games are kept in
-the file after each part, so an interrupted run goes on where it stopped.
+the file after each part, so an interrupted run goes on where it stopped, and a rung that is to have
+more games than before goes on with those that are missing.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import time
 from pathlib import Path
@@ -23,10 +25,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from azx.runtime.errors import UsageError
 from azx.runtime.evaluator import Evaluator
 from azx.runtime.files import write_json
 from azx.runtime.onnx_evaluator import open_model
-from azx.runtime.play import parts, play_part
+from azx.runtime.play import play_part
 from azx.runtime.players import network_player
 from azx.runtime.records import Games, read_orders
 from azx.runtime.review import luck_of, one_ply_judge, review_games
@@ -49,9 +52,8 @@ def play_rung(
     keys = game_keys(0, len(orders))
     budget = Budget(simulations) if simulations else None
     player = network_player(evaluator, budget, one_ply=True)
-    for part in parts(len(orders), PART):
-        if part.start < len(kept["score"]):
-            continue
+    for first in range(len(kept["score"]), len(orders), PART):
+        part = slice(first, min(first + PART, len(orders)))
         start = time.perf_counter()
         cells = play_part(player, orders[part], keys[part])
         kept["seconds"].append(time.perf_counter() - start)
@@ -67,6 +69,25 @@ def without_luck(evaluator: Evaluator, games: Games, simulations: int) -> NDArra
     if simulations:
         return review_games(games, one_ply_judge(evaluator)).without_luck
     return games.scores() - luck_of(evaluator, games)
+
+
+def begun(file: Path, model: str, orders: NDArray[np.int8]) -> dict[str, Any]:
+    """What `file` holds of the model of this hash on these orders [N, C], or an empty ladder.
+
+    `UsageError` where it is of another model or of other orders.
+    """
+    played = hashlib.sha256(orders.tobytes()).hexdigest()
+    if not file.exists():
+        return {"sha256": model, "orders_sha256": played, "rungs": {}}
+    found: dict[str, Any] = json.loads(file.read_text())
+    if found["sha256"] != model:
+        raise UsageError(f"{file} is of another model: {found['sha256'][:12]}")
+    if found.get("orders_sha256") != played:
+        raise UsageError(
+            f"{file} is of other orders, or does not say of which: choose another --out; if they "
+            f'are known to be these, put "orders_sha256": "{played}" in it'
+        )
+    return found
 
 
 def rows(rungs: dict[str, dict[str, list[float]]]) -> list[str]:
@@ -101,11 +122,10 @@ def main() -> None:
     arguments = parser.parse_args()
     evaluator = open_model(arguments.model, threads=arguments.threads, many_games=True)
     orders = read_orders(arguments.orders, evaluator.variant)
-    found: dict[str, Any] = {"sha256": evaluator.model.sha256, "rungs": {}}
-    if arguments.out.exists():
-        found = json.loads(arguments.out.read_text())
-        if found["sha256"] != evaluator.model.sha256:
-            parser.error(f"{arguments.out} is of another model: {found['sha256'][:12]}")
+    try:
+        found = begun(arguments.out, evaluator.model.sha256, orders)
+    except UsageError as error:
+        parser.error(str(error))
     for rung in arguments.rungs:
         simulations, games = map(int, rung.split(":"))
         kept = found["rungs"].setdefault(

@@ -12,13 +12,18 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numba
 
 RUNTIME = Path(__file__).resolve().parent
+
+#: Folders of other versions that are kept: one may be in use beside this one.
+KEPT = 4
 
 
 def _cache_folder() -> Path:
@@ -30,9 +35,21 @@ def _cache_folder() -> Path:
     return Path(home) / "azx" / f"kernels-{hasher.hexdigest()[:16]}"
 
 
+def _remove_old(current: Path) -> None:
+    """Remove the folders beside `current` that other versions left, all but the newest `KEPT`."""
+    others = [folder for folder in current.parent.glob("kernels-*") if folder != current]
+    others.sort(key=lambda folder: folder.stat().st_mtime, reverse=True)
+    for folder in others[KEPT:]:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 # Whoever sets NUMBA_CACHE_DIR knows why.
 if "NUMBA_CACHE_DIR" not in os.environ:
-    numba.config.CACHE_DIR = str(_cache_folder())  # type: ignore[attr-defined]
+    _folder = _cache_folder()
+    numba.config.CACHE_DIR = str(_folder)  # type: ignore[attr-defined]
+    if not _folder.exists():  # a new version, which is when there is something to remove
+        with suppress(OSError):  # another process may be removing it too
+            _remove_old(_folder)
 
 _functions: list[Any] = []
 

@@ -55,3 +55,7 @@ class CheckFailed(AzxError):
     """All inputs were good, and what was checked is not."""
 
     exit_code = 1
+
+
+class ProviderWarning(UserWarning):
+    """A better execution provider is there, and does not work."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from azx.runtime.contract import BOARD, POLICY_LOGITS, REQUIRED_OUTPUTS, VALUE, Q
-from azx.runtime.errors import ModelError, ProviderError, UsageError
+from azx.runtime.errors import ModelError, ProviderError, ProviderWarning, UsageError
 from azx.runtime.evaluator import Evaluation
 from azx.runtime.modelfile import ModelFile, read_model
 from azx.runtime.variant import Variant
@@ -36,7 +37,8 @@ def available_cores() -> int:
 class OnnxEvaluator:
     """A checked model file in an onnxruntime session.
 
-    `provider` is `cpu`, `cuda` or `auto`, which takes CUDA where it works; `provider_used` tells.
+    `provider` is `cpu`, `cuda` or `auto`, which takes CUDA where it works; `provider_used` tells,
+    and a `ProviderWarning` where onnxruntime has CUDA and it does not work.
     On the CPU the answer for a board is the same to the last bit in any batch.
 
     With `many_games` the threads are lanes: each of `threads` callers has its batch computed on a
@@ -97,12 +99,25 @@ class OnnxEvaluator:
             raise ModelError(
                 f"{self.model.path}: onnxruntime cannot load it: {_first_line(error)}"
             ) from error
-        if provider == "cuda" and session.get_providers()[0] != PROVIDERS["cuda"]:
-            raise ProviderError(
-                "CUDA was asked for, and the session runs on "
-                f"{session.get_providers()[0]}: the CUDA or cuDNN libraries were not found"
-            )
+        if len(wanted) > 1 and session.get_providers()[0] != PROVIDERS["cuda"]:
+            self._without_cuda(provider, session.get_providers()[0])
         return session
+
+    def _without_cuda(self, provider: str, got: str) -> None:
+        """`ProviderError` where CUDA was asked for; where it was only hoped for, a warning."""
+        why = f"the session runs on {got}: the CUDA or cuDNN libraries were not found"
+        if provider == "cuda":
+            raise ProviderError(f"CUDA was asked for, and {why}")
+        warnings.warn(
+            f"this onnxruntime has CUDA, and {why}; --provider cpu asks for no more",
+            ProviderWarning,
+            stacklevel=2,
+        )
+
+    @property
+    def has_q(self) -> bool:
+        """Whether the network judges placements one by one."""
+        return Q in self.outputs
 
     def _check_contract(self) -> list[str]:
         """The names of the outputs to ask for, in the contract's order."""

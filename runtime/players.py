@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from azx.runtime.compiled import compiled
 from azx.runtime.evaluator import Evaluator
 from azx.runtime.rules import EMPTY, placement_gain, placement_gains
-from azx.runtime.search import Budget, Search
+from azx.runtime.search import Budget, Found, Search
 from azx.runtime.seeds import mix, uniform
 from azx.runtime.variant import Variant
 
@@ -159,11 +159,18 @@ class SearchPlayer:
     def choose(
         self, boards: NDArray[np.int8], tiles: NDArray[np.int8], keys: NDArray[np.uint64]
     ) -> NDArray[np.int8]:
-        """The search's choice; the trees grow with the largest number of games seen."""
+        """The search's choice."""
+        return self.search(boards, tiles, keys).cells
+
+    def search(
+        self, boards: NDArray[np.int8], tiles: NDArray[np.int8], keys: NDArray[np.uint64]
+    ) -> Found:
+        """All that the search finds; the trees grow with the largest number of games seen."""
         if self._search is None or len(boards) > self._games:
             self._games = len(boards)
+            self._search = None  # its memory goes before more is taken
             self._search = Search(self.evaluator, self._games, self.budget)
-        return self._search.run(boards, tiles, keys).cells
+        return self._search.run(boards, tiles, keys)
 
 
 def network_player(evaluator: Evaluator, budget: Budget | None, one_ply: bool = False) -> Player:

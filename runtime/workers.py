@@ -1,19 +1,22 @@
 """Games played by several processes, the same games whatever their number.
 
 A game's randomness comes from its own key, so it does not matter who plays it. A process that dies
-is named, another takes its place, and the games it was at are played again.
+is named, another takes its place, and the games it was at are played again. An error in a player
+would only come again: it ends the games.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import signal
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,12 +46,14 @@ def play_in_workers(
 
     `make_player` goes to the processes, so it must be one that pickles; each plays up to `batch`
     games in step. `warn` is told of processes that died. An `AzxError` in a process is raised here;
-    `WorkerError` where games cannot be played.
+    `WorkerError` where games cannot be played: another error in a process, or one death too many.
     """
-    waiting = deque(parts(len(orders), min(batch, -(-len(orders) // workers))))
+    waiting = deque(_shares(len(orders), workers, batch))
     deaths = dict.fromkeys(map(_name_of, waiting), 0)
-    staff = [_Worker(number, make_player) for number in range(min(workers, len(waiting)))]
+    staff: list[_Worker] = []
     try:
+        for number in range(min(workers, len(waiting))):
+            staff.append(_Worker(number, make_player))
         while waiting or any(worker.part is not None for worker in staff):
             for worker in staff:
                 if worker.part is None and waiting:
@@ -73,6 +78,10 @@ def play_in_workers(
                     continue
                 if kind == "failed":
                     raise content
+                if kind == "broken":
+                    raise WorkerError(
+                        f"worker {worker.number} failed at games {_name_of(part)}: {content}"
+                    )
                 if kind == "progress":
                     worker.told += content
                     progress(content)
@@ -82,6 +91,16 @@ def play_in_workers(
     finally:
         for worker in staff:
             worker.stop()
+
+
+def workers_needed(games: int, workers: int, batch: int = BATCH) -> int:
+    """How many of `workers` processes have something to do with so many games."""
+    return min(workers, len(_shares(games, workers, batch)))
+
+
+def _shares(games: int, workers: int, batch: int) -> list[slice]:
+    """The parts that are given out: up to `batch` games, and some for each worker."""
+    return parts(games, max(1, min(batch, -(-games // workers))))
 
 
 def _name_of(part: slice) -> str:
@@ -101,9 +120,11 @@ class _Worker:
         )
         # Ctrl-C is for the process that asked: those it starts are born deaf to it.
         heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        self.process.start()
-        signal.signal(signal.SIGINT, heard)
-        theirs.close()
+        try:
+            self.process.start()
+        finally:
+            signal.signal(signal.SIGINT, heard)
+            theirs.close()
 
     def begin(self, part: slice, orders: NDArray[np.int8], keys: NDArray[np.uint64]) -> None:
         """Have these games played."""
@@ -137,15 +158,22 @@ class _Task:
 
 def _work(pipe: Connection[Any, Any], make_player: Callable[[], Player]) -> None:
     """What a process does: play what comes through the pipe until it is ended."""
-    try:
-        player = make_player()
-        while True:
-            task: _Task = pipe.recv()
-            cells = play_part(
-                player, task.orders, task.keys, lambda games: pipe.send(("progress", games))
-            )
-            pipe.send(("done", cells))
-    except AzxError as error:
-        pipe.send(("failed", error))
-    except (EOFError, BrokenPipeError):
-        pass  # nobody is waiting any more
+    with suppress(OSError):  # where nobody is at the other end any more, nobody can be told
+        try:
+            player = make_player()
+            while True:
+                task: _Task = pipe.recv()
+                cells = play_part(
+                    player, task.orders, task.keys, lambda games: pipe.send(("progress", games))
+                )
+                pipe.send(("done", cells))
+        except AzxError as error:
+            pipe.send(("failed", error))
+        except Exception as error:
+            pipe.send(("broken", _description(error)))
+
+
+def _description(error: Exception) -> str:
+    """What went wrong, and where, in one line."""
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({Path(where.filename).name}, line {where.lineno})"

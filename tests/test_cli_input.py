@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 from cli_testing import good, made_up_graph, refused, run
 
 import azx
+from azx.cli.terminal import show_warnings_in_a_line
 from azx.runtime import models
-from azx.runtime.errors import ModelError
+from azx.runtime.errors import ModelError, ProviderError, ProviderWarning
 from azx.runtime.modelfile import ModelCard, seal
 from azx.runtime.models import shipped_model
+from azx.runtime.onnx_evaluator import open_model
 from azx.runtime.variant import MINI, STANDARD
 
 # Bad models
@@ -75,6 +79,29 @@ def test_an_unverified_model_plays_only_where_that_is_asked_for(tmp_path: Path) 
     path.write_bytes(seal(made_up_graph(MINI), ModelCard(MINI)))
     refused(run("play", "--model", path), "UNVERIFIED", "--allow-unverified")
     good(run("play", "--model", path, "--allow-unverified", "--simulations", 0))
+
+
+def test_cuda_that_is_there_and_does_not_work_is_told(
+    mini: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An onnxruntime with CUDA, on a machine without: it says little itself and takes the CPU."""
+    both = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: both)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # onnxruntime's own, of this make-believe
+        with pytest.warns(ProviderWarning, match="runs on CPUExecutionProvider"):
+            assert open_model(mini, provider="auto").provider_used == "cpu"
+        with pytest.raises(ProviderError, match="CUDA was asked for, and the session runs on CPU"):
+            open_model(mini, provider="cuda")
+
+
+def test_a_warning_of_ours_is_a_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+    show_warnings_in_a_line()
+    warnings.showwarning("no [luck]", ProviderWarning, "file.py", 1)
+    assert capsys.readouterr().err == "warning: no [luck]\n"
 
 
 def test_a_provider_that_is_not_to_be_had_is_refused(mini: Path) -> None:
@@ -181,7 +208,7 @@ def test_a_folder_without_the_right_to_write_is_refused(
         (("--seconds", 1, "--simulations", 5), "--seconds is a budget of its own"),
         (("--seconds", 1, "--one-ply"), "leave out --one-ply"),
         (("--workers", 2), "--workers 2 is for many games"),
-        (("--root", "best"), "the root is one of puct, gumbel, found 'best'"),
+        (("--root", "best", "--simulations", 0), "the root is one of puct, gumbel, found 'best'"),
         (("--seed", 2**63), "--seed is at most"),
     ],
 )

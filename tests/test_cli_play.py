@@ -12,13 +12,16 @@ import pytest
 from cli_testing import TRANSCRIPT, good, refused, run
 
 import azx
-from azx.cli.human import estimates
+from azx.cli.human import judged
+from azx.cli.show import Strategy
+from azx.runtime.errors import ModelError, UsageError
 from azx.runtime.modelfile import read_model
-from azx.runtime.onnx_evaluator import open_model
-from azx.runtime.play import play_games
+from azx.runtime.onnx_evaluator import OnnxEvaluator, open_model
+from azx.runtime.play import play_games, play_parts
 from azx.runtime.players import network_player
 from azx.runtime.records import read_games
-from azx.runtime.search import Budget
+from azx.runtime.search import Budget, Search, room
+from azx.runtime.search.tree import bytes_per_node
 from azx.runtime.seeds import draw_orders, game_keys
 from azx.runtime.variant import MINI
 
@@ -96,17 +99,40 @@ def test_the_difference_is_that_of_gain_and_value(mini: Path) -> None:
 
 def test_an_estimate_is_the_gain_and_what_is_to_come(mini: Path) -> None:
     """Cell 1 closes a column of fives; everywhere else nothing is won."""
-    evaluator = open_model(mini)
+    strategy = Strategy(open_model(mini), None, True)
     board = MINI.empty_boards(1)[0]
     board[0] = MINI.tile_of[5, 2, 3]
     tile = MINI.tile_of[5, 6, 4]
-    found = estimates(evaluator, board, tile)
+    best, found = judged(strategy, strategy.player(), board, tile, game_keys(6, 1))
     assert sorted(found) == [1, 2, 3, 4, 5, 6]
+    assert found[best] == max(found.values())
     for cell, worth in found.items():
         after = board.copy()
         after[cell] = tile
         gain = 10 if cell == 1 else 0
-        assert worth == gain + evaluator.evaluate(after[None]).value[0]
+        assert worth == gain + strategy.evaluator.evaluate(after[None]).value[0]
+
+
+def test_a_search_is_asked_once_for_its_choice_and_for_what_it_is_worth(mini: Path) -> None:
+    evaluator = open_model(mini)
+    keys = game_keys(6, 1)
+    tile = draw_orders(MINI, keys)[:, 0].copy()
+    found = Search(evaluator, 1, Budget(30)).run(MINI.empty_boards(1), tile, keys)
+    values, best = found.values[0], int(found.cells[0])
+    mine = int((values - np.where(np.arange(MINI.cells) == best, np.inf, 0)).argmax())
+    options = ("--human", "--simulations", 30, "--seed", 6)
+    shown = good(run("play", "--model", mini, *options, given=f"h\n{mine}\nq\n"))
+    assert f"the network: cell {best}, {values[best]:.1f} points in the end" in shown
+    difference = values[mine] - values[best]
+    assert f"cell {best}; by its estimate yours is worth {difference:+.1f} points" in shown
+
+
+def test_the_networks_game_is_the_one_it_plays_alone(mini: Path) -> None:
+    options = ("--model", mini, "--simulations", 30, "--seed", 6)
+    alone = good(run("play", *options)).splitlines()[-1]
+    shown = good(run("play", *options, "--human", given="6\n5\n4\n3\n2\n1\n0\n"))
+    assert alone.startswith("score ")
+    assert shown.splitlines()[-1].endswith(f"the network on the same tiles: {alone.split()[1]}")
 
 
 @pytest.mark.parametrize("leaving", ["3\nq\n", "3\n"])
@@ -143,7 +169,7 @@ def test_many_games_are_those_of_the_runtime(mini: Path, tmp_path: Path) -> None
     assert found["model"] == {"path": str(mini), "sha256": read_model(mini).sha256}
     fixed = {
         "games": 40, "variant": "mini", "player": "mcts:3", "simulations": 3, "provider": "cpu",
-        "threads": 1, "seed": 9, "orders": None, "azx": azx.__version__,
+        "workers": 1, "threads": 1, "seed": 9, "orders": None, "azx": azx.__version__,
     }  # fmt: skip
     assert {name: found[name] for name in fixed} == fixed
     kept = read_games(record)
@@ -199,6 +225,58 @@ def test_ctrl_c_leaves_whole_games(
         assert len(read_games(record)) == 3
 
 
+@pytest.mark.parametrize("recorded", [False, True])
+def test_an_error_leaves_whole_games(
+    recorded: bool, mini: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network that fails in the second part: the first is kept, and the error is told."""
+    monkeypatch.setattr("azx.cli.games.BATCH", 4)
+    evaluate, asked = OnnxEvaluator.evaluate, [0]
+
+    def failing(self: OnnxEvaluator, boards: Any) -> Any:
+        if len(boards) == 4 and not (boards >= 0).any():
+            asked[0] += 1
+            if asked[0] == 2:
+                raise ModelError("the network is gone")
+        return evaluate(self, boards)
+
+    monkeypatch.setattr(OnnxEvaluator, "evaluate", failing)
+    record = tmp_path / "games.npz"
+    files = ("--record", record) if recorded else ()
+    result = run("play", "--model", mini, "--games", 8, "--simulations", 0, *files)
+    assert result.exit_code == 2
+    where = f"are in {record}" if recorded else "nothing was written"
+    said = f"warning: 4 of 8 games were finished, and {where}\nerror: the network is gone\n"
+    assert result.stderr.endswith(said)
+    assert record.exists() == recorded
+    if recorded:
+        keys = game_keys(0, 8)
+        games = play_games(network_player(open_model(mini), None), draw_orders(MINI, keys), keys)
+        assert (read_games(record).cells == games.cells[:4]).all()
+
+
+def test_fewer_games_in_step_where_memory_is_short(
+    mini: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are the same games; only where there is no room for one is it an error."""
+    record, small = tmp_path / "games.npz", tmp_path / "small.npz"
+    options = ("play", "--model", mini, "--games", 9, "--simulations", 20)
+    good(run(*options, "--record", record))
+    most: list[int] = []
+
+    def watched(*arguments: Any) -> Any:
+        most.append(arguments[-1])
+        return play_parts(*arguments)
+
+    monkeypatch.setattr("azx.cli.games.play_parts", watched)
+    node = bytes_per_node(MINI)
+    monkeypatch.setattr(room, "memory_limit", lambda: 2 * 21 * 3 * node)
+    good(run(*options, "--record", small))
+    assert most == [3]
+    assert (read_games(small).cells == read_games(record).cells).all()
+    refused(run(*options, "--workers", 5), "5 games at once", "--simulations or --workers")
+
+
 def test_time_is_a_budget_too(mini: Path, tmp_path: Path) -> None:
     report = tmp_path / "scores.json"
     options = ("--games", 2, "--seconds", 0.005, "--report", report)
@@ -211,11 +289,30 @@ def test_time_is_a_budget_too(mini: Path, tmp_path: Path) -> None:
 
 
 def test_workers_play_the_same_games(mini: Path, tmp_path: Path) -> None:
-    one, two = tmp_path / "one.npz", tmp_path / "two.npz"
+    """Those that would have nothing to do take no share of the threads."""
+    one, two, report = tmp_path / "one.npz", tmp_path / "two.npz", tmp_path / "report.json"
     common = ("play", "--model", mini, "--games", 9, "--seed", 4, "--simulations", 6)
     good(run(*common, "--record", one))
     good(run(*common, "--record", two, "--workers", 2))
     assert (read_games(one).cells == read_games(two).cells).all()
+    options = ("--games", 2, "--simulations", 0, "--workers", 6, "--threads", 4)
+    shown = good(run("play", "--model", mini, *options, "--report", report))
+    assert "ran on     cpu, 2 workers with 2 threads each" in shown
+    found = json.loads(report.read_text())
+    assert (found["workers"], found["threads"]) == (2, 2)
+
+
+def test_a_report_that_cannot_be_written_costs_no_games(
+    mini: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, data: object) -> None:
+        raise UsageError(f"cannot write {path}: no space left")
+
+    monkeypatch.setattr("azx.cli.play.write_json", full)
+    record, report = tmp_path / "games.npz", tmp_path / "report.json"
+    options = ("--games", 2, "--simulations", 0, "--record", record, "--report", report)
+    refused(run("play", "--model", mini, *options), "no space left")
+    assert len(read_games(record)) == 2
 
 
 def test_a_network_by_the_name_it_is_shipped_under(tmp_path: Path) -> None:

@@ -122,6 +122,52 @@ def test_ctrl_c_with_workers_leaves_whole_games(mini: Path, tmp_path: Path) -> N
     assert len(read_games(record)) >= 256
 
 
+def test_sigterm_leaves_whole_games(mini: Path, tmp_path: Path) -> None:
+    """As a scheduler sends it to the one process that it knows."""
+    record = tmp_path / "games.npz"
+    options = ("--games", "1000000", "--simulations", "2", "--workers", "2", "--record", record)
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "azx", "play", "--model", mini, *options],
+        env={**ENVIRONMENT, "TERM": "xterm"},
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    try:
+        read_until(ours, rb"\d{4}/1000000")
+        process.send_signal(signal.SIGTERM)
+        said = read_until(ours, b"games.npz")
+        out, _ = process.communicate(timeout=30)
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+    assert b"interrupted: " in said
+    assert b"Traceback" not in said
+    assert (process.returncode, out) == (143, b"")
+    assert len(read_games(record)) >= 256
+
+
+def test_a_terminal_shows_how_far_the_compiling_is(mini: Path, tmp_path: Path) -> None:
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "azx", "play", "--model", mini, "--simulations", "0"],
+        env={**ENVIRONMENT, "TERM": "xterm", "NUMBA_CACHE_DIR": str(tmp_path)},
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    try:
+        said = read_until(ours, rb"compiling for this machine, this once: \d+ of \d+ functions")
+        assert process.wait(timeout=120) == 0
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+    assert b"up to 20 s" not in said
+
+
 WITHOUT = """
 import sys
 for name in ("torch", "onnx", "onnxscript", "safetensors", "tensorboard"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -15,7 +16,7 @@ from azx.runtime.evaluator import Evaluation, HashEvaluator, UniformEvaluator
 from azx.runtime.play import play_games
 from azx.runtime.players import SearchPlayer
 from azx.runtime.rules import all_gains, tiles_left
-from azx.runtime.search import ROOTS, Budget, Found, Search
+from azx.runtime.search import ROOTS, Budget, Found, Search, room
 from azx.runtime.search.tree import CLOSED, NONE, OPEN, PARTS, ROOT, bytes_per_node
 from azx.runtime.seeds import draw_orders, game_keys
 from azx.runtime.solver import Solution, expected_score, policy_of
@@ -37,18 +38,23 @@ def test_with_exact_values_it_plays_optimally(
 
 
 @ROOT_NAMES
-def test_with_exact_values_it_plays_mini_optimally(root: str, mini_solution: Solution) -> None:
+@pytest.mark.parametrize(("games", "lanes"), [(100, 1), (100, 3), (1, 1)])
+def test_with_exact_values_it_plays_mini_optimally(
+    root: str, games: int, lanes: int, mini_solution: Solution
+) -> None:
+    """Many games or a single one, by one thread or in lanes."""
     evaluator = ExactEvaluator(mini_solution)
+    evaluator.lanes = lanes
     keys = game_keys(5, 100)
     orders = draw_orders(MINI, keys)
-    games = play_games(SearchPlayer(evaluator, Budget(50, root=root)), orders, keys)
-    boards = games.boards()
+    played = play_games(SearchPlayer(evaluator, Budget(50, root=root)), orders, keys, batch=games)
+    boards = played.boards()
     for turn in range(MINI.cells):
         before, tiles = boards[:, turn], orders[:, turn]
         rows = np.arange(len(before))
         worth = all_gains(MINI, before)[rows, tiles] + evaluator.evaluate(before).q[rows, tiles]  # type: ignore[index]
         worth = np.where(before < 0, worth, -1.0)
-        chosen = worth[rows, games.cells[:, turn]]
+        chosen = worth[rows, played.cells[:, turn]]
         np.testing.assert_allclose(chosen, worth.max(axis=1), rtol=0, atol=1e-4)
 
 
@@ -308,6 +314,85 @@ def test_time_ends_a_search() -> None:
     assert 1 <= visits[0] < visits[1] < 20_000
 
 
+@pytest.mark.parametrize("games", [1, 5])
+def test_with_time_gumbel_halves_too(games: int) -> None:
+    """Of 16 candidates two are left for the last quarter, and one of them is chosen."""
+    keys = game_keys(1, games)
+    tiles = np.zeros(games, dtype=np.int8)
+    search = Search(UniformEvaluator(STANDARD), games, Budget(seconds=0.3, root="gumbel"))
+    found = search.run(STANDARD.empty_boards(games), tiles, keys)
+    assert (search.trees.tree["halvings"] == 3).all()
+    for g in range(games):
+        visits = np.sort(found.visits[g])[::-1]
+        assert visits[1] > 1.5 * visits[2]
+        assert visits[15] > 0
+        assert visits[16] == 0
+        assert found.visits[g, found.cells[g]] >= visits[1]
+
+
+@ROOT_NAMES
+def test_a_timed_player_plays_whole_games(root: str) -> None:
+    """Trees are kept from move to move here too; the last moves are exact and take no time."""
+    keys = game_keys(6, 2)
+    orders = draw_orders(STANDARD, keys)
+    player = SearchPlayer(HashEvaluator(STANDARD), Budget(seconds=0.02, root=root))
+    games = play_games(player, orders, keys)
+    assert (np.sort(games.cells, axis=1) == np.arange(STANDARD.cells)).all()
+
+
+def test_time_is_shared_by_all_blocks() -> None:
+    """The first block does not use up the time of those behind it."""
+    games = 100  # in blocks of 32
+    keys = game_keys(1, games)
+    tiles = np.zeros(games, dtype=np.int8)
+    search = Search(UniformEvaluator(STANDARD), games, Budget(2_000, seconds=0.5))
+    assert len(search._blocks) == 4
+    visits = search.run(STANDARD.empty_boards(games), tiles, keys).visits.sum(axis=1)
+    assert visits.max() < 2_000, "the time is what ends it"
+    assert visits.min() > 0.5 * visits.max()
+
+
+def test_blocks_of_one_lane_do_not_meet() -> None:
+    """Each game finds what it finds alone, in whichever block it is."""
+    games = 70
+    keys = game_keys(4, games)
+    tiles = draw_orders(MINI, keys)[:, 0].copy()
+    together = Search(HashEvaluator(MINI), games, Budget(512))
+    assert len(together._blocks) > 1
+    found = together.run(MINI.empty_boards(games), tiles, keys)
+    for g in (0, 31, 32, 69):
+        here = slice(g, g + 1)
+        alone = Search(HashEvaluator(MINI), 1, Budget(512)).run(
+            MINI.empty_boards(1), tiles[here], keys[here]
+        )
+        for one, many in zip(alone, found, strict=True):
+            assert (one[0] == many[g]).all()
+
+
+def test_the_clock_is_looked_at_where_no_network_is_asked() -> None:
+    """With five cells left nearly all simulations end where the value is exact."""
+    board = STANDARD.empty_boards(1)
+    board[0, :14] = np.arange(14)
+    search = Search(UniformEvaluator(STANDARD), 1, Budget(seconds=0.2))
+    tile = np.full(1, 20, dtype=np.int8)
+    search.run(board, tile, game_keys(0, 1))
+    start = time.monotonic()
+    search.run(board, tile, game_keys(1, 1))
+    assert time.monotonic() - start < 0.23
+
+
+def test_there_is_room_for_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many simulations as could be made in the time, or as the memory holds."""
+    many = Search(UniformEvaluator(STANDARD), 1, Budget(seconds=2.0)).settings.simulations
+    assert many == 1 + 2 * room.FASTEST
+    monkeypatch.setattr(room, "memory_limit", lambda: 2_000 * bytes_per_node(STANDARD))
+    few = Search(UniformEvaluator(STANDARD), 2, Budget(seconds=2.0))
+    assert few.settings.simulations == 499
+    tiles = np.zeros(2, dtype=np.int8)
+    found = few.run(STANDARD.empty_boards(2), tiles, game_keys(0, 2))
+    assert (found.visits.sum(axis=1) == 499).all()
+
+
 def test_gumbel_noise_is_the_games_own() -> None:
     """With noise the choice varies from game to game, and is the same again for the same game."""
     keys = game_keys(3, 40)
@@ -336,7 +421,8 @@ def test_memory_is_linear_and_stated() -> None:
     [
         ({"simulations": 0}, "at least 1 simulation, found 0"),
         ({"seconds": 0.0}, "more than 0 seconds, found 0.0"),
-        ({"root": "minimax"}, "one of puct, gumbel, found 'minimax'"),
+        ({"simulations": 1, "root": "minimax"}, "one of puct, gumbel, found 'minimax'"),
+        ({}, "a number of simulations or seconds, found neither"),
     ],
 )
 def test_no_budget_is_refused(wrong: dict[str, object], says: str) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from functools import partial
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cli_testing import ENVIRONMENT
 from conftest import MICRO
 from numpy.typing import NDArray
 
@@ -20,7 +23,7 @@ from azx.runtime.play import play_games
 from azx.runtime.players import Player, RandomPlayer, SearchPlayer
 from azx.runtime.search import Budget
 from azx.runtime.seeds import draw_orders, game_keys
-from azx.runtime.workers import play_in_workers
+from azx.runtime.workers import play_in_workers, workers_needed
 
 KEYS = game_keys(8, 10)
 ORDERS = draw_orders(MICRO, KEYS)
@@ -41,6 +44,19 @@ class Fragile(RandomPlayer):
             (self.folder / str(deaths)).touch()
             os.kill(os.getpid(), signal.SIGKILL)
         return super().choose(boards, tiles, keys)
+
+
+class Faulty(RandomPlayer):
+    """One with an error in it; counts how often it is made."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(MICRO)
+        (folder / str(os.getpid())).touch()
+
+    def choose(
+        self, boards: NDArray[np.int8], tiles: NDArray[np.int8], keys: NDArray[np.uint64]
+    ) -> NDArray[np.int8]:
+        raise ValueError("no such cell")
 
 
 def _broken() -> Player:
@@ -86,6 +102,74 @@ def test_games_that_kill_every_worker_are_an_error(tmp_path: Path) -> None:
 def test_an_error_in_a_worker_is_raised_here() -> None:
     with pytest.raises(ModelError, match=r"net\.onnx is no model"):
         _play(_broken, 2)
+
+
+def test_an_error_in_a_player_is_named_and_not_played_again(tmp_path: Path) -> None:
+    said = r"worker \d failed at games \d to \d: ValueError: no such cell \(test_workers\.py, line"
+    with pytest.raises(WorkerError, match=said):
+        _play(partial(Faulty, tmp_path), 2)
+    assert len(list(tmp_path.iterdir())) <= 2
+
+
+def test_a_process_that_cannot_start_leaves_ctrl_c_as_it_was() -> None:
+    heard = signal.getsignal(signal.SIGINT)
+    with pytest.raises(Exception, match="lambda"):
+        _play(lambda: RandomPlayer(MICRO), 1)  # which cannot be sent to another process
+    assert signal.getsignal(signal.SIGINT) is heard
+
+
+ENDLESS = """
+import sys
+from functools import partial
+from pathlib import Path
+sys.path[:0] = [{tests!r}]
+from test_workers import KEYS, ORDERS, Sleeper
+from azx.runtime.workers import play_in_workers
+
+if __name__ == "__main__":
+    list(play_in_workers(partial(Sleeper, Path({folder!r})), 2, ORDERS, KEYS, print, print))
+"""
+
+
+class Sleeper(RandomPlayer):
+    """One that says that it plays, and takes its time."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(MICRO)
+        (folder / str(os.getpid())).touch()
+
+    def choose(
+        self, boards: NDArray[np.int8], tiles: NDArray[np.int8], keys: NDArray[np.uint64]
+    ) -> NDArray[np.int8]:
+        time.sleep(0.2)
+        return super().choose(boards, tiles, keys)
+
+
+def test_workers_whose_parent_is_killed_end_in_silence(tmp_path: Path) -> None:
+    script, folder = tmp_path / "endless.py", tmp_path / "started"
+    folder.mkdir()
+    script.write_text(ENDLESS.format(tests=str(Path(__file__).parent), folder=str(folder)))
+    environment = {**ENVIRONMENT, "PYTHONUNBUFFERED": "1"}
+    process = subprocess.Popen(
+        [sys.executable, script],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while len(list(folder.iterdir())) < 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    time.sleep(0.5)
+    process.kill()
+    _, said = process.communicate(timeout=60)  # the pipe closes when the last worker has ended
+    assert "Traceback" not in said
+
+
+def test_workers_with_nothing_to_do_are_not_counted() -> None:
+    assert [workers_needed(games, 8) for games in (1, 8, 9, 5_000)] == [1, 8, 5, 8]
+    assert workers_needed(9, 8, batch=1) == 8
 
 
 def test_nobody_is_left_behind() -> None:

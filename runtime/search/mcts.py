@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,18 +16,21 @@ from azx.runtime.errors import UsageError
 from azx.runtime.evaluator import Evaluator
 from azx.runtime.search.keep import set_roots
 from azx.runtime.search.leaves import distinct
+from azx.runtime.search.room import FASTEST, check_room, simulations_that_fit
 from azx.runtime.search.root import root_results
-from azx.runtime.search.tree import bytes_per_node, new_trees
+from azx.runtime.search.tree import new_trees
 from azx.runtime.search.walk import Leaves, Settings, gather, grow
-from azx.runtime.variant import Variant
 
 #: Share of a budget that may wait for the network at once, and the most of it. What is under way
 #: cannot tell the next simulation where to go: at a sixteenth no loss was seen (docs/log.md).
 UNDER_WAY_SHARE, MOST_UNDER_WAY = 1 / 16, 32
 
-#: Simulations that there is room for where time alone limits a search.
-ROOM = 100_000
+#: Simulations where time alone limits a search.
+UNLIMITED = 2**31 - 1
 
+#: Simulations of a tree between two looks at the clock. The network does not hold up those that end
+#: where the value is exact: near the end of a game, all there is room for would pass at once.
+MOST_AT_ONCE = 128
 
 #: Leaves that are judged together, so many that the network is at its fastest and so few that its
 #: answers stay in the cache.
@@ -37,11 +40,17 @@ LEAVES = 1024
 ROOTS = ("puct", "gumbel")
 
 
+def check_root(root: str) -> None:
+    """`UsageError` where `root` is no way to search the root."""
+    if root not in ROOTS:
+        raise UsageError(f"the root is one of {', '.join(ROOTS)}, found {root!r}")
+
+
 @dataclass(frozen=True)
 class Budget:
     """How much a move may cost, and how it is spent. The defaults are what scored best."""
 
-    simulations: int = ROOM
+    simulations: int = UNLIMITED
     seconds: float | None = None  # stop then, whatever is left of the simulations
     root: str = ROOTS[0]  # or the other: see `azx.runtime.search.root`
     exploration: float = 1.0  # weight of the policy against the values in PUCT
@@ -54,8 +63,9 @@ class Budget:
             raise UsageError(f"a search needs at least 1 simulation, found {self.simulations}")
         if self.seconds is not None and not self.seconds > 0:
             raise UsageError(f"a search needs more than 0 seconds, found {self.seconds}")
-        if self.root not in ROOTS:
-            raise UsageError(f"the root is one of {', '.join(ROOTS)}, found {self.root!r}")
+        if self.seconds is None and self.simulations == UNLIMITED:
+            raise UsageError("a search needs a number of simulations or seconds, found neither")
+        check_root(self.root)
 
     def __str__(self) -> str:
         """As in `mcts:100` or `mcts:0.5s`."""
@@ -89,16 +99,18 @@ class Found(NamedTuple):
     luck: NDArray[np.float32]  # [G] variance of that over the tiles, points²
 
 
-def _check_memory(variant: Variant, games: int, simulations: int) -> None:
-    """`UsageError` where the trees would not fit in half of this machine's memory."""
-    wanted = games * (simulations + 1) * bytes_per_node(variant)
-    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    if wanted > there / 2:
-        raise UsageError(
-            f"{games:,} games in step with {simulations:,} simulations need {wanted / 2**30:,.1f} "
-            f"GiB for their trees, and this machine has {there / 2**30:.1f} GiB: use fewer "
-            "simulations"
-        )
+@dataclass(frozen=True)
+class _Clock:
+    """When a search began, and how long it may take; None is as long as it takes."""
+
+    start: float  # by `time.monotonic`
+    seconds: float | None
+
+    def spent(self) -> float:
+        """The share of the time that is over, 0 to 1."""
+        if self.seconds is None:
+            return 0.0
+        return min(1.0, (time.monotonic() - self.start) / self.seconds)
 
 
 class Search:
@@ -106,18 +118,25 @@ class Search:
 
     Reads the board, the tile and the game's key, so it cannot know what will be drawn. The result
     for a game depends on nothing else, unless time is what limits it: not on the other games, nor
-    on how many there are, nor on threads.
+    on how many there are, nor on threads. Where time limits it, all games have the same share of
+    it; a search also ends when half of the memory is full of trees.
     """
 
     def __init__(self, evaluator: Evaluator, games: int, budget: Budget) -> None:
         """Make room; `UsageError` where there is not enough memory."""
         self.evaluator, self.budget = evaluator, budget
         variant = evaluator.variant
-        _check_memory(variant, games, budget.simulations)
+        simulations = budget.simulations
+        if budget.seconds is not None:
+            in_time = 1 + int(budget.seconds * FASTEST)
+            room = max(1, simulations_that_fit(variant, games))
+            simulations = min(simulations, in_time, room)
+        check_room(variant, games, simulations)
         self.tables = variant.tables
         self.settings = Settings(
-            budget.simulations,
+            simulations,
             budget.under_way,
+            simulations if budget.seconds is None else MOST_AT_ONCE,
             budget.exploration,
             budget.exact_cells,
             budget.root == "gumbel",
@@ -127,7 +146,7 @@ class Search:
         )
         # Each simulation makes at most one chance node and one decision; the root is one more.
         # Where everything is exact all cells are tried, whatever the budget.
-        nodes = max(budget.simulations, budget.exact_cells + 1) + 1
+        nodes = max(simulations, budget.exact_cells + 1) + 1
         self.trees = new_trees(variant, games, nodes)
         size = min(max(1, LEAVES // budget.under_way), -(-games // evaluator.lanes))
         self._blocks = [
@@ -143,16 +162,12 @@ class Search:
         follows from it.
         """
         games = len(boards)
+        clock = _Clock(time.monotonic(), self.budget.seconds)
         set_roots(self.trees, boards, tiles, keys)
-        deadline = None
-        if self.budget.seconds is not None:
-            deadline = time.monotonic() + self.budget.seconds
         blocks = [block for block in self._blocks if block.first < games]
-        if len(blocks) > 1 and self.evaluator.lanes > 1:
-            _drive_together(blocks, self.evaluator.lanes, games, deadline)
-        else:
-            for block in blocks:
-                block.drive(games, deadline, threading.Event())
+        for block in blocks:
+            block.steps = 0
+        _drive(blocks, self.evaluator.lanes, games, clock)
         found = Found(
             np.zeros(games, dtype=np.int8),
             np.zeros(boards.shape, dtype=np.int32),
@@ -170,6 +185,7 @@ class _Block:
 
     def __init__(self, search: Search, first: int, last: int) -> None:
         self.search, self.first, self.last = search, first, last
+        self.steps = 0  # of the search under way
         variant = search.evaluator.variant
         most = (last - first) * search.settings.under_way
         self.leaves = Leaves(
@@ -181,45 +197,62 @@ class _Block:
         self.which = np.empty(most, dtype=np.int32)
         self.scratch = np.empty((variant.tiles, variant.cells), dtype=np.float32)
 
-    def drive(self, games: int, deadline: float | None, stop: threading.Event) -> None:
-        """Search until the budget is spent, or `time.monotonic` is past `deadline`."""
-        search, leaves = self.search, self.leaves
-        steps = 0
-        while not stop.is_set():
-            count = gather(
-                search.tables,
-                search.trees,
-                search.settings,
-                self.first,
-                min(self.last, games),
-                leaves,
-            )
-            if count == 0:
-                return
-            rows = distinct(leaves.board, count, self.slots, self.which)
-            answer = search.evaluator.evaluate(leaves.board[:rows])
-            q = answer.q if answer.q is not None else answer.policy_logits
-            grow(
-                search.tables, search.trees, search.settings, leaves, self.which[:count],
-                answer.policy_logits, answer.value, q, self.scratch,
-            )  # fmt: skip
-            steps += 1
-            # The first step may be the root's own, and a choice needs one more.
-            if deadline is not None and steps > 1 and time.monotonic() >= deadline:
-                return
+    def step(self, games: int, clock: _Clock) -> bool:
+        """Have the next leaves of the first `games` judged; whether there is more to do."""
+        search, leaves, spent = self.search, self.leaves, clock.spent()
+        # The first step may be the root's own, and a choice needs one more.
+        if spent == 1 and self.steps > 1:
+            return False
+        count, more = gather(
+            search.tables, search.trees, search.settings, spent,
+            self.first, min(self.last, games), leaves,
+        )  # fmt: skip
+        self.steps += 1
+        if count == 0:
+            return bool(more)
+        rows = distinct(leaves.board, count, self.slots, self.which)
+        answer = search.evaluator.evaluate(leaves.board[:rows])
+        q = answer.q if answer.q is not None else answer.policy_logits
+        grow(
+            search.tables, search.trees, search.settings, leaves, self.which[:count],
+            answer.policy_logits, answer.value, q, self.scratch,
+        )  # fmt: skip
+        return True
 
 
-def _drive_together(blocks: list[_Block], lanes: int, games: int, deadline: float | None) -> None:
-    """Block after block in each of `lanes` threads; none goes on where one fails.
+def _drive(blocks: list[_Block], lanes: int, games: int, clock: _Clock) -> None:
+    """Step after step of all `blocks` in turn, in `lanes` threads; none goes on where one fails.
 
     Compiled code and onnxruntime let go of the GIL: while one lane's leaves are with the network,
     the other lanes' trees are at work.
     """
     stop = threading.Event()
+    waiting = deque(blocks)
+    if lanes == 1 or len(blocks) < 2:
+        _drive_lane(waiting, games, clock, stop)
+        return
     with ThreadPoolExecutor(lanes) as threads:
-        running = [threads.submit(block.drive, games, deadline, stop) for block in blocks]
+        running = [threads.submit(_drive_lane, waiting, games, clock, stop) for _ in range(lanes)]
         try:
-            for block in running:
-                block.result()
+            for lane in as_completed(running):
+                lane.result()
         finally:
             stop.set()  # also where the user interrupts
+
+
+def _drive_lane(waiting: deque[_Block], games: int, clock: _Clock, stop: threading.Event) -> None:
+    """Take the block that waited longest for a step, until none waits.
+
+    Each of the others' lanes puts back the block it has, so none is left alone by this one's end.
+    """
+    while not stop.is_set():
+        try:
+            block = waiting.popleft()
+        except IndexError:
+            return
+        if not block.step(games, clock):
+            continue
+        if clock.seconds is None:
+            waiting.appendleft(block)  # its trees are in the processor's cache
+        else:
+            waiting.append(block)  # all are to have their share of the time

@@ -113,16 +113,7 @@ def _worst_candidate(trees, g, noise):
 
 
 @inner
-def choose_by_halving(trees, g, considered, budget, noise):
-    """The candidate with the fewest visits, after the halvings that are due."""
-    halvings = 0
-    while (1 << halvings) < min(considered, trees.decision[g, ROOT].edges):
-        halvings += 1
-    due = trees.decision[g, ROOT].visits * halvings // budget
-    while trees.tree[g].halvings < due:
-        trees.tree[g].halvings += 1
-        for _ in range(count_bits(trees.tree[g].candidates) // 2):
-            trees.tree[g].candidates ^= 1 << _worst_candidate(trees, g, noise)
+def _least_visited_candidate(trees, g):
     best = -1
     fewest = 1 << 30
     for e in range(trees.decision[g, ROOT].edges):
@@ -130,6 +121,26 @@ def choose_by_halving(trees, g, considered, budget, noise):
             fewest = trees.edge[g, ROOT, e].visits
             best = e
     return best
+
+
+@inner
+def choose_by_halving(trees, g, considered, budget, spent, noise):
+    """The candidate with the fewest visits, after the halvings that are due.
+
+    They are due by the share of `budget`, the simulations, or of the time (`spent`, 0 to 1) that is
+    behind: the larger of the two. Time drops nobody before all candidates were looked at.
+    """
+    halvings = 0
+    while (1 << halvings) < min(considered, trees.decision[g, ROOT].edges):
+        halvings += 1
+    due = trees.decision[g, ROOT].visits * halvings // budget
+    if spent > 0 and trees.edge[g, ROOT, _least_visited_candidate(trees, g)].visits > 0:
+        due = max(due, int(spent * halvings))
+    while trees.tree[g].halvings < due:
+        trees.tree[g].halvings += 1
+        for _ in range(count_bits(trees.tree[g].candidates) // 2):
+            trees.tree[g].candidates ^= 1 << _worst_candidate(trees, g, noise)
+    return _least_visited_candidate(trees, g)
 
 
 @inner

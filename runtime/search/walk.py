@@ -31,6 +31,7 @@ class Settings(NamedTuple):
 
     simulations: int  # that a root has seen in the end, those kept from earlier moves included
     under_way: int  # simulations of one tree at most that wait for the network together
+    at_once: int  # simulations of one tree at most between two looks at the clock
     exploration: float  # weight of the policy against the values in PUCT
     exact_cells: int  # afterstates with at most so many empty cells are worked out exactly
     halving: bool  # at the root: sequential halving rather than PUCT
@@ -74,13 +75,13 @@ def _put_tile_back(trees, g, chance):
 
 
 @inner
-def _descend(tables, trees, g, settings):
+def _descend(tables, trees, g, settings, spent):
     """Walk from the root to a new chance node, which is made, or to one that goes no deeper."""
     chance = d = ROOT
     while True:
         if settings.halving and chance == ROOT:
             e = choose_by_halving(
-                trees, g, settings.considered, settings.simulations, settings.noise
+                trees, g, settings.considered, settings.simulations, spent, settings.noise
             )
         else:
             e = choose_by_puct(trees, g, d, settings.exploration)
@@ -142,12 +143,15 @@ def _back_up(trees, g, n):
 
 
 @compiled
-def gather(tables, trees, settings, first, last, leaves):
-    """Simulations down to leaves in trees `first` to `last`; how many leaves there are now.
+def gather(tables, trees, settings, spent, first, last, leaves):
+    """Simulations down to leaves in trees `first` to `last`.
 
-    Simulations that end where the value is exact need no network and are finished here.
+    Returns how many leaves there are now, and whether a tree has more to do even without them.
+    Simulations that end where the value is exact need no network and are finished here, of each
+    tree `at_once` at most. `spent` is the share of the time that is over, 0 without a limit.
     """
     found = 0
+    more = False
     for g in range(first, last):
         if trees.chance[g, ROOT].state == FRESH:
             found = _add_leaf(trees, g, ROOT, leaves, found)
@@ -160,10 +164,9 @@ def gather(tables, trees, settings, first, last, leaves):
         if settings.halving and trees.tree[g].candidates == 0:
             pick_candidates(trees, g, settings.considered, settings.noise)
         under_way = 0
-        while under_way < settings.under_way and (
-            trees.decision[g, ROOT].visits < settings.simulations
-        ):
-            n = _descend(tables, trees, g, settings)
+        enough = min(trees.decision[g, ROOT].visits + settings.at_once, settings.simulations)
+        while under_way < settings.under_way and trees.decision[g, ROOT].visits < enough:
+            n = _descend(tables, trees, g, settings, spent)
             if trees.chance[g, n].state == FRESH and take_over_judgement(trees, g, n):
                 _back_up(trees, g, n)
             elif trees.chance[g, n].state == FRESH:
@@ -174,7 +177,8 @@ def gather(tables, trees, settings, first, last, leaves):
             else:
                 _take_back(trees, g, n)
                 break
-    return found
+        more = more or enough <= trees.decision[g, ROOT].visits < settings.simulations
+    return found, more
 
 
 @inner

@@ -12,13 +12,14 @@ from typing import Annotated, Any
 
 import typer
 
+from azx.cli.stopping import Terminated
 from azx.runtime.errors import AzxError, UsageError
 
 #: An error is at most this many lines; what there is more to say belongs into a command's output.
 MOST_LINES = 3
 
-#: What a shell expects of a process that Ctrl-C ended.
-INTERRUPTED = 130
+#: What a shell expects of a process that Ctrl-C ended, and of one that SIGTERM did.
+INTERRUPTED, TERMINATED = 130, 143
 
 UNEXPECTED = 2
 
@@ -31,7 +32,7 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
     """`command` with every error turned into a short message and an exit code, and `--debug`.
 
     An `AzxError` gives its own exit code, Ctrl-C 130 (with the interrupt's own words, where it has
-    some), anything else 2.
+    some), SIGTERM 143 where a command heeds it, anything else 2.
     """
     signature = inspect.signature(command, eval_str=True)
     takes_context = "context" in signature.parameters
@@ -52,7 +53,8 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
             raise typer.Exit(error.exit_code) from None
         except KeyboardInterrupt as interrupt:
             sys.stderr.write(f"interrupted{': ' if interrupt.args else ''}{interrupt}\n")
-            raise typer.Exit(INTERRUPTED) from None
+            terminated = isinstance(interrupt, Terminated)
+            raise typer.Exit(TERMINATED if terminated else INTERRUPTED) from None
         except Exception as error:
             first = (str(error).strip().splitlines() or ["no message"])[0]
             hint = "" if debug else "; --debug shows where"

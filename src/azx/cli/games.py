@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,15 @@ from numpy.typing import NDArray
 import azx
 from azx.cli.show import Strategy
 from azx.cli.starting import get_ready
+from azx.cli.stopping import heeding_sigterm
 from azx.cli.terminal import counted, counting, warn
+from azx.runtime.errors import UsageError
 from azx.runtime.onnx_evaluator import OnnxEvaluator
 from azx.runtime.play import BATCH, play_parts
 from azx.runtime.players import Player, network_player
 from azx.runtime.records import Games, write_games
 from azx.runtime.search import Budget
+from azx.runtime.search.room import games_that_fit, simulations_that_fit
 from azx.runtime.stats import estimate
 from azx.runtime.workers import play_in_workers
 
@@ -52,19 +55,25 @@ def play_many(
 ) -> Played:
     """Play `orders` int8 [N, C] with a progress bar, here or by a crew.
 
-    Ctrl-C writes the games that are finished to `record`, where there is one, and says so.
+    Whatever ends it before its time, be it Ctrl-C, SIGTERM or an error, the games that are finished
+    are written to `record`, where there is one, and that is said.
     """
     cells = np.empty_like(orders)
     finished = np.zeros(len(orders), dtype=np.bool_)
     get_ready(strategy)
     start = time.perf_counter()
     try:
-        with counting("games", len(orders)) as count:
+        with heeding_sigterm(), counting("games", len(orders)) as count:
             for part, chosen in _played_parts(strategy, orders, keys, crew, count):
                 cells[part], finished[part] = chosen, True
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         whole = Games(strategy.variant, orders[finished], cells[finished])
-        raise KeyboardInterrupt(_left_behind(whole, len(orders), record)) from None
+        raise type(interrupt)(_left_behind(whole, len(orders), record)) from None
+    except Exception:
+        if finished.any():
+            whole = Games(strategy.variant, orders[finished], cells[finished])
+            warn(_left_behind(whole, len(orders), record))
+        raise
     return Played(Games(strategy.variant, orders, cells), time.perf_counter() - start)
 
 
@@ -75,13 +84,33 @@ def _played_parts(
     crew: Crew | None,
     progress: Callable[[int], None],
 ) -> Iterator[tuple[slice, NDArray[np.int8]]]:
-    # Games that are played in step would share the time that each should have alone.
-    timed = strategy.budget is not None and strategy.budget.seconds is not None
-    in_step = 1 if timed else BATCH
+    budget, in_step = _fitted(strategy, 1 if crew is None else crew.workers)
     if crew is None:
-        return play_parts(strategy.player(), orders, keys, progress, in_step)
-    make_player = partial(_load_player, crew.load, strategy.budget, strategy.one_ply)
+        player = network_player(strategy.evaluator, budget, strategy.one_ply)
+        return play_parts(player, orders, keys, progress, in_step)
+    make_player = partial(_load_player, crew.load, budget, strategy.one_ply)
     return play_in_workers(make_player, crew.workers, orders, keys, progress, warn, in_step)
+
+
+def _fitted(strategy: Strategy, workers: int) -> tuple[Budget | None, int]:
+    """The budget, and how many games are played in step, so that all workers' trees fit in memory.
+
+    Fewer games in step are the same games. `UsageError` where not even one has room.
+    """
+    budget = strategy.budget
+    if budget is None:
+        return None, BATCH
+    if budget.seconds is not None:
+        # Games in step would share the time that each should have alone.
+        room = simulations_that_fit(strategy.variant, 1, workers)
+        return replace(budget, simulations=max(1, room)), 1
+    fit = games_that_fit(strategy.variant, budget.simulations, workers)
+    if fit == 0:
+        raise UsageError(
+            f"{counted(workers, 'game')} at once with {budget.simulations:,} simulations a move "
+            "have more trees than half of the memory holds: use fewer --simulations or --workers"
+        )
+    return budget, min(BATCH, fit)
 
 
 def _load_player(load: Callable[[], OnnxEvaluator], budget: Budget | None, one_ply: bool) -> Player:
@@ -97,8 +126,13 @@ def _left_behind(whole: Games, wanted: int, record: Path | None) -> str:
     return f"{len(whole)} of {wanted} games were finished, and are in {record}"
 
 
-def report_of(strategy: Strategy, played: Played, seed: int, orders: Path | None) -> dict[str, Any]:
-    """The report on many games, as it goes to JSON: scores and figures in points."""
+def report_of(
+    strategy: Strategy, played: Played, workers: int, seed: int, orders: Path | None
+) -> dict[str, Any]:
+    """The report on many games, as it goes to JSON: scores and figures in points.
+
+    `threads` are those of each of the `workers`.
+    """
     model = strategy.evaluator
     scores = played.games.scores()
     mean = estimate(scores)
@@ -116,6 +150,7 @@ def report_of(strategy: Strategy, played: Played, seed: int, orders: Path | None
         "simulations": _simulations(strategy.budget),
         "seconds_a_move": None if strategy.budget is None else strategy.budget.seconds,
         "provider": model.provider_used,
+        "workers": workers,
         "threads": model.threads,
         "seed": seed,
         "orders": str(orders) if orders is not None else None,
@@ -139,6 +174,8 @@ def report_lines(report: dict[str, Any]) -> list[str]:
         f"{name if name.isalpha() else name + '%'} {value:g}"
         for name, value in report["quantiles"].items()
     )
+    workers, threads = report["workers"], counted(report["threads"], "thread")
+    ran_by = threads if workers == 1 else f"{workers} workers with {threads} each"
     drawn = report["orders"] or f"seed {report['seed']}"
     return [
         f"games      {report['games']} of {report['variant']}, {report['player']}, {drawn}",
@@ -146,5 +183,5 @@ def report_lines(report: dict[str, Any]) -> list[str]:
         f"quantiles  {quantiles}",
         f"speed      {report['games_per_second']:.1f} games/s, {report['seconds']:.1f} s in all",
         f"model      {report['model']['path']} ({report['model']['sha256'][:12]})",
-        f"ran on     {report['provider']}, {counted(report['threads'], 'thread')}",
+        f"ran on     {report['provider']}, {ran_by}",
     ]

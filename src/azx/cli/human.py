@@ -8,10 +8,8 @@ from rich.console import Console
 
 from azx.cli.board import beside, draw_board, tile_name
 from azx.cli.show import Game, Strategy, chosen, to_come
-from azx.cli.terminal import counted, say
-from azx.runtime.onnx_evaluator import OnnxEvaluator
-from azx.runtime.play import play_games
-from azx.runtime.players import one_ply_worth
+from azx.cli.terminal import busy, counted, counting, say
+from azx.runtime.players import Player, SearchPlayer, one_ply_worth
 from azx.runtime.records import Games
 from azx.runtime.rules import EMPTY
 
@@ -24,21 +22,32 @@ def play_against(
     game = Game(strategy.variant)
     for tile in order.tolist():
         _show_position(console, strategy, game, tile)
-        best = chosen(player, game.board, tile, key)
-        cell = _ask(console, strategy, game, tile, best)
+        with busy("the network thinks"):
+            best, worth = judged(strategy, player, game.board, tile, key)
+        cell = _ask(console, game, best, worth)
         if cell is None:
             laid, won = counted(len(game.cells), "tile"), counted(game.score, "point")
             say(console, f"left after {laid} with {won}")
             return None
-        _comment(console, strategy, game, tile, cell, best)
+        _comment(console, cell, best, worth)
         game.lay(tile, cell)
         if game.gain:
             say(console, f"{counted(game.gain, 'point')}: {', '.join(game.won)}")
         say(console, "")
     say(console, *beside(draw_board(game.variant, game.board), []), "")
-    own = play_games(strategy.player(), order[None], key).scores()[0]
-    say(console, f"your score {game.score}; the network on the same tiles: {own}")
+    own = _own_game(strategy, order, key)
+    say(console, f"your score {game.score}; the network on the same tiles: {own.score}")
     return game.record()
+
+
+def _own_game(strategy: Strategy, order: NDArray[np.int8], key: NDArray[np.uint64]) -> Game:
+    """The network's game of `order` int8 [C], with a progress bar: each move may take its time."""
+    player, game = strategy.player(), Game(strategy.variant)
+    with counting("the network plays the same tiles", len(order)) as count:
+        for tile in order.tolist():
+            game.lay(tile, chosen(player, game.board, tile, key))
+            count(1)
+    return game
 
 
 def _show_position(console: Console, strategy: Strategy, game: Game, tile: int) -> None:
@@ -52,14 +61,11 @@ def _show_position(console: Console, strategy: Strategy, game: Game, tile: int) 
     say(console, *beside(draw_board(game.variant, game.board, numbered=True), words))
 
 
-def _ask(
-    console: Console,
-    strategy: Strategy,
-    game: Game,
-    tile: int,
-    best: int,
-) -> int | None:
-    """The cell that the person names (the network's is `best`); None where they leave."""
+def _ask(console: Console, game: Game, best: int, worth: dict[int, float]) -> int | None:
+    """The cell that the person names (the network's is `best`); None where they leave.
+
+    `worth` is in points still to come, by cell.
+    """
     empty = np.flatnonzero(game.board == EMPTY).tolist()
     while True:
         try:
@@ -70,8 +76,8 @@ def _ask(
         if answer == "q":
             return None
         if answer == "h":
-            worth = game.score + estimates(strategy.evaluator, game.board, tile)[best]
-            say(console, f"the network: cell {best}, {worth:.1f} points in the end")
+            in_the_end = game.score + worth[best]
+            say(console, f"the network: cell {best}, {in_the_end:.1f} points in the end")
         elif answer.isdecimal() and int(answer) in empty:
             return int(answer)
         else:
@@ -79,19 +85,11 @@ def _ask(
             say(console, f"{answer!r} is no empty cell; there are: {free}")
 
 
-def _comment(
-    console: Console,
-    strategy: Strategy,
-    game: Game,
-    tile: int,
-    cell: int,
-    best: int,
-) -> None:
+def _comment(console: Console, cell: int, best: int, worth: dict[int, float]) -> None:
     """What the network would have done, and the difference by its own estimate."""
     if best == cell:
         say(console, "the network would have done the same")
         return
-    worth = estimates(strategy.evaluator, game.board, tile)
     say(
         console,
         f"the network: cell {best}; by its estimate yours is worth "
@@ -99,7 +97,25 @@ def _comment(
     )
 
 
-def estimates(evaluator: OnnxEvaluator, board: NDArray[np.int8], tile: int) -> dict[int, float]:
-    """Gain + points foreseen after laying `tile` on each empty cell of one board int8 [C]."""
-    worth = one_ply_worth(evaluator, board[None], np.array([tile], dtype=np.int8))[0]
-    return {int(cell): float(worth[cell]) for cell in np.flatnonzero(board == EMPTY)}
+def judged(
+    strategy: Strategy,
+    player: Player,
+    board: NDArray[np.int8],
+    tile: int,
+    key: NDArray[np.uint64],
+) -> tuple[int, dict[int, float]]:
+    """Where `player` lays `tile` on one board int8 [C], and gain + points to come of each cell.
+
+    A search is asked once for both. A cell that it did not look at counts with the network's q;
+    where there is no q, and without a search, with gain + value of the board after it.
+    """
+    boards, tiles = board[None], np.array([tile], dtype=np.int8)
+    one_ply = one_ply_worth(strategy.evaluator, boards, tiles)[0]
+    if isinstance(player, SearchPlayer):
+        found = player.search(boards, tiles, key)
+        best = int(found.cells[0])
+        judged_by_it = found.visits[0] > 0 if not strategy.evaluator.has_q else board == EMPTY
+        points = np.where(judged_by_it, found.values[0], one_ply)
+    else:
+        best, points = chosen(player, board, tile, key), one_ply
+    return best, {int(cell): float(points[cell]) for cell in np.flatnonzero(board == EMPTY)}

@@ -15,6 +15,7 @@ from azx.cli.play import play
 from azx.cli.report import report
 from azx.cli.review import review
 from azx.cli.solve import solve
+from azx.cli.terminal import show_warnings_in_a_line
 from azx.cli.train import train
 from azx.cli.verify import verify
 
@@ -62,4 +63,5 @@ app.add_typer(bench_app, name="bench")
 
 def main() -> None:
     """Run the command line of this process."""
+    show_warnings_in_a_line()
     app(prog_name="azx")

@@ -26,12 +26,15 @@ from azx.cli.starting import get_ready
 from azx.cli.terminal import busy, check_writable, say, stdout
 from azx.runtime.errors import UsageError
 from azx.runtime.files import write_json
+from azx.runtime.modelfile import read_model
 from azx.runtime.models import named_model, shipped_model
 from azx.runtime.onnx_evaluator import available_cores, open_model
+from azx.runtime.play import BATCH
 from azx.runtime.records import Games, read_orders, write_games
-from azx.runtime.search import ROOTS, Budget
+from azx.runtime.search import ROOTS, Budget, check_root
 from azx.runtime.seeds import draw_orders, game_keys
 from azx.runtime.variant import STANDARD, Variant, variant_named
+from azx.runtime.workers import workers_needed
 
 #: Enough to gain some points over the policy alone, and quick on a laptop.
 SIMULATIONS = 100
@@ -64,7 +67,8 @@ def play(
             max=3600.0,
             metavar="S",
             show_default=False,
-            help="Search for S seconds a move instead; games are then played one by one.",
+            help="Search for S seconds a move instead, or until half of the memory is full of "
+            "trees; games are then played one by one.",
         ),
     ] = None,
     root: RootOption = ROOTS[0],
@@ -138,34 +142,37 @@ def play(
         seed = 0 if many else secrets.randbelow(1_000_000)
 
     known = variant_named(variant) if variant is not None else None
+    budget = _budget(simulations, seconds, root, one_ply)
     path = named_model(model) if model else shipped_model((known or STANDARD).name)
-    share = max(1, (threads or available_cores()) // workers)
-    load = partial(
-        open_model, path, known, provider, share, allow_unverified, many and seconds is None
-    )
     with busy(f"loading {path}"):
+        board = read_model(path, known, allow_unverified).card.variant
+        keys, drawn = _orders(board, orders, games, seed)
+        workers = workers_needed(len(drawn), workers, batch=1 if seconds is not None else BATCH)
+        share = max(1, (threads or available_cores()) // workers)
+        load = partial(
+            open_model, path, known, provider, share, allow_unverified, many and seconds is None
+        )
         evaluator = load()
-        keys, drawn = _orders(evaluator.variant, orders, games, seed)
-    strategy = Strategy(evaluator, _budget(simulations, seconds, root, one_ply), one_ply)
+    strategy = Strategy(evaluator, budget, one_ply)
 
     console = stdout()
     finished: Games | None
     if many:
         crew = Crew(workers, load) if workers > 1 else None
         played = play_many(strategy, drawn, keys, crew, record)
-        finished, figures = played.games, report_of(strategy, played, seed, orders)
-        if report is not None:
-            write_json(report, figures)
+        finished, figures = played.games, report_of(strategy, played, workers, seed, orders)
         say(console, *report_lines(figures))
-        if report is not None:
-            say(console, f"written    {report}")
     else:
         get_ready(strategy)
         say(console, *_heading(strategy, seed))
         finished = (play_against if human else show_game)(console, strategy, drawn[0], keys)
+    # The games first: what is said of them can be worked out again.
     if record is not None and finished is not None:
         write_games(record, finished)
         say(console, f"written    {record}")
+    if report is not None:
+        write_json(report, figures)
+        say(console, f"written    {report}")
 
 
 def _refuse_odd_pairs(
@@ -204,7 +211,8 @@ def _refuse_odd_pairs(
 def _budget(
     simulations: int | None, seconds: float | None, root: str, one_ply: bool
 ) -> Budget | None:
-    """What the search may spend; None plays without one."""
+    """What the search may spend; None plays without one. `UsageError` for a root there is not."""
+    check_root(root)
     if seconds is not None:
         return Budget(seconds=seconds, root=root)
     if one_ply or simulations == 0:

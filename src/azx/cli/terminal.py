@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from rich import box
 from rich.console import Console
@@ -21,7 +22,7 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
-from azx.runtime.errors import UsageError
+from azx.runtime.errors import ProviderWarning, UsageError
 from azx.runtime.verify import Check
 
 if TYPE_CHECKING:
@@ -50,6 +51,26 @@ def say(console: Console, *lines: str | Text) -> None:
 def warn(line: str) -> None:
     """A line on stderr, above whatever goes on there."""
     say(stderr(), f"warning: {line}")
+
+
+def show_warnings_in_a_line() -> None:
+    """From now on azx's own warnings look like those of `warn`; others stay as they are."""
+    others = warnings.showwarning
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if issubclass(category, ProviderWarning):
+            warn(str(message))
+        else:
+            others(message, category, filename, lineno, file, line)
+
+    warnings.showwarning = show
 
 
 def counted(number: int, thing: str) -> str:

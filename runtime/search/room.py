@@ -1,0 +1,41 @@
+"""Room for trees: how many games in step, how many simulations, and whether they fit at all."""
+
+from __future__ import annotations
+
+from azx.runtime.errors import UsageError
+from azx.runtime.memory import memory_limit
+from azx.runtime.search.tree import bytes_per_node
+from azx.runtime.variant import Variant
+
+#: The part of the memory that trees may take; the rest is for the network, and for others.
+SHARE = 0.5
+
+#: More simulations a second than any single tree gets: room for so many is enough for its time.
+FASTEST = 200_000
+
+
+def simulations_that_fit(variant: Variant, games: int, processes: int = 1) -> int:
+    """Simulations there is room for in each of `games` trees in each of `processes`; 0 for none."""
+    nodes = _nodes_that_fit(variant, processes) // max(1, games)
+    return max(0, nodes - 1)
+
+
+def games_that_fit(variant: Variant, simulations: int, processes: int = 1) -> int:
+    """Games in step, in each of `processes`, that there is room for; 0 for none."""
+    return _nodes_that_fit(variant, processes) // (simulations + 1)
+
+
+def check_room(variant: Variant, games: int, simulations: int) -> None:
+    """`UsageError` where the trees would not fit in half of the memory there is."""
+    if games <= games_that_fit(variant, simulations):
+        return
+    wanted = games * (simulations + 1) * bytes_per_node(variant)
+    raise UsageError(
+        f"{games:,} games in step with {simulations:,} simulations need {wanted / 2**30:,.1f} GiB "
+        f"for their trees, and there are {memory_limit() / 2**30:.1f} GiB, half of them for trees: "
+        "use fewer simulations"
+    )
+
+
+def _nodes_that_fit(variant: Variant, processes: int) -> int:
+    return int(memory_limit() * SHARE) // (bytes_per_node(variant) * processes)

@@ -1,0 +1,51 @@
+"""The ladder of searches: a rung that is played in pieces is the rung."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import MICRO
+from search_ladder import begun, play_rung
+
+from azx.runtime.errors import UsageError
+from azx.runtime.evaluator import HashEvaluator
+from azx.runtime.files import write_json
+from azx.runtime.seeds import draw_orders, game_keys
+
+ORDERS = draw_orders(MICRO, game_keys(3, 24))
+
+
+def _rung(*counts: int) -> dict[str, list[float]]:
+    kept: dict[str, list[float]] = {"score": [], "without_luck": [], "seconds": []}
+    for count in counts:
+        play_rung(HashEvaluator(MICRO), 2, ORDERS[:count], kept, lambda: None)
+    return kept
+
+
+def test_more_games_go_on_with_those_that_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """600 games and then 1,200, where the parts are of 500."""
+    monkeypatch.setattr("search_ladder.PART", 10)
+    whole, extended = _rung(24), _rung(12, 24)
+    assert len(whole["score"]) == 24
+    for kind in ("score", "without_luck"):
+        assert extended[kind] == whole[kind]
+    assert len(set(whole["score"])) > 3, "the order of the games shows"
+
+
+def test_a_file_goes_on_with_its_own_model_and_orders(tmp_path: Path) -> None:
+    file = tmp_path / "ladder.json"
+    found: dict[str, Any] = begun(file, "abc", ORDERS)
+    found["rungs"]["0"] = {"score": [1], "without_luck": [1.5], "seconds": [0.1]}
+    write_json(file, found)
+    assert begun(file, "abc", ORDERS) == found
+    with pytest.raises(UsageError, match="of another model: abc"):
+        begun(file, "abd", ORDERS)
+    with pytest.raises(UsageError, match="of other orders"):
+        begun(file, "abc", np.roll(ORDERS, 1, axis=0))
+    del found["orders_sha256"]
+    write_json(file, found)
+    with pytest.raises(UsageError, match="does not say of which"):
+        begun(file, "abc", ORDERS)
