@@ -143,11 +143,11 @@ def _back_up(trees, g, n):
 
 
 @inlined
-def _has_room(trees, g):
-    """Whether one more simulation fits in: it makes a chance node and a decision node at most."""
-    return (
-        trees.tree[g].chances < trees.chance.shape[1]
-        and trees.tree[g].decisions < trees.decision.shape[1]
+def _room_left(trees, g):
+    """Simulations that fit in for certain: each makes a chance node and a decision at most."""
+    return min(
+        trees.chance.shape[1] - trees.tree[g].chances,
+        trees.decision.shape[1] - trees.tree[g].decisions,
     )
 
 
@@ -173,12 +173,10 @@ def gather(tables, trees, settings, spent, first, last, leaves):
         if settings.halving and trees.tree[g].candidates == 0:
             pick_candidates(trees, g, settings.considered, settings.noise)
         under_way = 0
-        enough = min(trees.decision[g, ROOT].visits + settings.at_once, settings.simulations)
-        while (
-            under_way < settings.under_way
-            and trees.decision[g, ROOT].visits < enough
-            and _has_room(trees, g)
-        ):
+        room = _room_left(trees, g)
+        at_once = min(settings.at_once, room)
+        enough = min(trees.decision[g, ROOT].visits + at_once, settings.simulations)
+        while under_way < settings.under_way and trees.decision[g, ROOT].visits < enough:
             n = _descend(tables, trees, g, settings, spent)
             if trees.chance[g, n].state == FRESH and take_over_judgement(trees, g, n):
                 _back_up(trees, g, n)
@@ -190,7 +188,8 @@ def gather(tables, trees, settings, spent, first, last, leaves):
             else:
                 _take_back(trees, g, n)
                 break
-        more = more or enough <= trees.decision[g, ROOT].visits < settings.simulations
+        if room > 0 and enough <= trees.decision[g, ROOT].visits < settings.simulations:
+            more = True
     return found, more
 
 
