@@ -22,6 +22,7 @@ from cli_testing import REPOSITORY, good, refused, run
 from azx.export.inputs import Batch
 from azx.export.precision import Precision, converted
 from azx.runtime.bench import clock
+from azx.runtime.bench.inference import onnx_engine
 from azx.runtime.bench.layout import RESULT
 from azx.runtime.bench.providers import providers_here
 from azx.runtime.bench.result import read_result
@@ -32,6 +33,7 @@ from azx.runtime.evaluator import HashEvaluator
 from azx.runtime.modelfile import ModelCard, read_model, seal
 from azx.runtime.models import shipped_model
 from azx.runtime.onnx_evaluator import OnnxEvaluator
+from azx.runtime.rules import all_gains
 from azx.runtime.search import Budget, Search
 from azx.runtime.search.tree import OPEN
 from azx.runtime.seeds import draw_orders, game_keys
@@ -164,6 +166,22 @@ def test_every_provider_is_measured_that_a_session_really_gets(
     assert providers_here(model) == ["cpu", "cuda"]
 
 
+def test_a_call_of_the_network_alone_has_all_threads(
+    mini: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Players have a thread for each lane, and one thread a call: that is not what is measured."""
+    threads = []
+
+    class Kept(OnnxEvaluator):
+        def __init__(self, *asked: Any) -> None:
+            super().__init__(*asked)
+            threads.append(self.session.get_session_options().intra_op_num_threads)
+
+    monkeypatch.setattr("azx.runtime.bench.inference.OnnxEvaluator", Kept)
+    onnx_engine("net", read_model(mini), "cpu", 3).open()
+    assert threads == [3]
+
+
 def test_float32_fp16_and_int8_side_by_side(tmp_path: Path) -> None:
     model = onnx.load(shipped_model("mini"))
     del model.metadata_props[:]
@@ -221,16 +239,20 @@ def test_rules_are_asked_again_what_the_search_asked() -> None:
     boards = MINI.empty_boards(3)
     boards[:, :2] = orders[:, :2]
     search.run(boards, np.ascontiguousarray(orders[:, 2]), keys)
-    trees, expected, judged = search.trees, 0, 0
+    trees, expected = search.trees, 0
+    gains = np.zeros((MINI.tiles, MINI.cells), dtype=np.float32)
     for g in range(3):
-        judged += int((trees.chance[g, : trees.tree[g]["chances"]]["state"] == OPEN).sum())
+        nodes = slice(0, trees.tree[g]["chances"])
+        judged = trees.board[g, nodes][trees.chance[g, nodes]["state"] == OPEN]
+        assert len(judged) > 1
+        gains += all_gains(MINI, judged).sum(axis=0)
         for d in range(trees.tree[g]["decisions"]):
             edges = trees.edge[g, d, : trees.decision[g, d]["edges"]]
             expected += int(edges["gain"].sum())
-    scratch = np.zeros((MINI.tiles, MINI.cells), dtype=np.float32)
+    scratch = np.zeros_like(gains)
     assert ask_rules_again(search.tables, trees, scratch) == expected > 0
-    assert judged > 3
-    assert scratch.any()
+    np.testing.assert_array_equal(scratch, gains)
+    assert gains.any()
     assert 0 < rules_seconds(search) < 1
 
 
