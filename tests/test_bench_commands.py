@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -24,11 +25,12 @@ from azx.export.precision import Precision, converted
 from azx.runtime.bench import clock
 from azx.runtime.bench.inference import onnx_engine
 from azx.runtime.bench.layout import RESULT
+from azx.runtime.bench.processes import Helper, together
 from azx.runtime.bench.providers import providers_here
 from azx.runtime.bench.result import read_result
 from azx.runtime.bench.time_spent import Watched, ask_rules_again, rules_seconds
 from azx.runtime.contract import BOARD
-from azx.runtime.errors import ProviderError, RecordError
+from azx.runtime.errors import ProviderError, RecordError, WorkerError
 from azx.runtime.evaluator import HashEvaluator
 from azx.runtime.modelfile import ModelCard, read_model, seal
 from azx.runtime.models import shipped_model
@@ -230,6 +232,19 @@ def test_search_and_selfplay(mini: Path, tmp_path: Path) -> None:
     good(run("bench", "report", path, "--out", page))
     for figure in ("games a second by workers", "games a second by games in step"):
         assert f"<figcaption>{figure}</figcaption>" in page.read_text()
+
+
+def test_what_happens_in_another_process_is_told_here() -> None:
+    with Helper() as helper:
+        assert together([helper], max, 3, 5) == [5]
+        helper.ask(int, "x")
+        with pytest.raises(ValueError, match="invalid literal"):
+            helper.answer()
+        helper.ask(time.sleep, 0)
+        assert helper.answer() is None  # an error was not the end of it
+        helper.ask(os._exit, 3)
+        with pytest.raises(WorkerError, match="ended: 3"):
+            helper.answer()
 
 
 def test_rules_are_asked_again_what_the_search_asked() -> None:
