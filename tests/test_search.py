@@ -92,6 +92,19 @@ def test_knowing_nothing_it_comes_to_the_exact_values(micro_solution: Solution) 
 
 
 @ROOT_NAMES
+def test_without_q_it_comes_to_perfect_play(root: str, micro_solution: Solution) -> None:
+    """A cell that was not looked at has no value then: it takes more simulations, no more."""
+    boards, tiles, exact = _four_cells_left(micro_solution)
+    evaluator = ExactEvaluator(micro_solution, with_q=False)
+    budget = Budget(10_000, root=root, exact_cells=0)
+    found = Search(evaluator, len(boards), budget).run(boards, tiles, game_keys(0, len(boards)))
+    best = np.where(boards < 0, exact, -1.0).max(axis=1)
+    rows = np.arange(len(boards))
+    np.testing.assert_allclose(found.values[rows, found.cells], best, rtol=0, atol=1e-3)
+    np.testing.assert_allclose(exact[rows, found.cells], best, rtol=0, atol=1e-3)
+
+
+@ROOT_NAMES
 def test_the_last_placements_are_exact_whatever_the_network(
     root: str, micro_solution: Solution
 ) -> None:
