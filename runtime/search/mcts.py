@@ -126,17 +126,16 @@ class Search:
         """Make room; `UsageError` where there is not enough memory."""
         self.evaluator, self.budget = evaluator, budget
         variant = evaluator.variant
-        simulations = budget.simulations
+        room = budget.simulations
         if budget.seconds is not None:
             in_time = 1 + int(budget.seconds * FASTEST)
-            room = max(1, simulations_that_fit(variant, games))
-            simulations = min(simulations, in_time, room)
-        check_room(variant, games, simulations)
+            room = min(room, in_time, max(1, simulations_that_fit(variant, games)))
+        check_room(variant, games, room)
         self.tables = variant.tables
         self.settings = Settings(
-            simulations,
+            budget.simulations,
             budget.under_way,
-            simulations if budget.seconds is None else MOST_AT_ONCE,
+            budget.simulations if budget.seconds is None else MOST_AT_ONCE,
             budget.exploration,
             budget.exact_cells,
             budget.root == "gumbel",
@@ -146,7 +145,7 @@ class Search:
         )
         # Each simulation makes at most one chance node and one decision; the root is one more.
         # Where everything is exact all cells are tried, whatever the budget.
-        nodes = max(simulations, budget.exact_cells + 1) + 1
+        nodes = max(room, budget.exact_cells + 1) + 1
         self.trees = new_trees(variant, games, nodes)
         size = min(max(1, LEAVES // budget.under_way), -(-games // evaluator.lanes))
         self._blocks = [

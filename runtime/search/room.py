@@ -10,7 +10,7 @@ from azx.runtime.variant import Variant
 #: The part of the memory that trees may take; the rest is for the network, and for others.
 SHARE = 0.5
 
-#: More simulations a second than any single tree gets: room for so many is enough for its time.
+#: More new boards a second than a network judges: room for so many is enough for a tree's time.
 FASTEST = 200_000
 
 

@@ -142,6 +142,15 @@ def _back_up(trees, g, n):
         d = trees.chance[g, n].decision
 
 
+@inlined
+def _has_room(trees, g):
+    """Whether one more simulation fits in: it makes a chance node and a decision node at most."""
+    return (
+        trees.tree[g].chances < trees.chance.shape[1]
+        and trees.tree[g].decisions < trees.decision.shape[1]
+    )
+
+
 @compiled
 def gather(tables, trees, settings, spent, first, last, leaves):
     """Simulations down to leaves in trees `first` to `last`.
@@ -165,7 +174,11 @@ def gather(tables, trees, settings, spent, first, last, leaves):
             pick_candidates(trees, g, settings.considered, settings.noise)
         under_way = 0
         enough = min(trees.decision[g, ROOT].visits + settings.at_once, settings.simulations)
-        while under_way < settings.under_way and trees.decision[g, ROOT].visits < enough:
+        while (
+            under_way < settings.under_way
+            and trees.decision[g, ROOT].visits < enough
+            and _has_room(trees, g)
+        ):
             n = _descend(tables, trees, g, settings, spent)
             if trees.chance[g, n].state == FRESH and take_over_judgement(trees, g, n):
                 _back_up(trees, g, n)
