@@ -17,7 +17,7 @@ from torch import nn
 from azx.export.auditing import Audit, audit
 from azx.export.emit import OPSET, OPSETS, Emitted, emit, graph_faults
 from azx.export.families import Families, board_families, input_families
-from azx.export.inputs import OTHER_SIZES, Batch, InputSpec, affordable_rows
+from azx.export.inputs import Batch, InputSpec, affordable_rows, other_sizes
 from azx.export.interface import (
     Interface,
     Named,
@@ -153,11 +153,10 @@ def export_model(
     for provider in present_providers():
         tell(f"comparing with onnxruntime in a fresh process, on {provider}")
         stages.add(_parity(emitted, reference, provider, variant))
-    if given is None and any(spec.other_axes for spec in specs):
-        for size in OTHER_SIZES[1:]:
-            tell(f"comparing with free axes of {size}")
-            sized = reference_of(named, interface, input_families(specs, None, seed, other=size))
-            stages.add(_parity(emitted, sized, "cpu", None, f" at size {size}"))
+    for axis, sizes in other_sizes(specs):
+        tell(f"comparing with {axis} of {sizes[axis]}")
+        sized = reference_of(named, interface, input_families(specs, None, seed, sizes))
+        stages.add(_parity(emitted, sized, "cpu", None, f" at {axis} {sizes[axis]}"))
 
     if stages.report.passed:
         tell("putting faults into copies of the graph")

@@ -10,7 +10,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from azx.runtime.errors import UsageError
+from azx.runtime.errors import UsageError, first_line
 
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -68,9 +68,3 @@ def separate_copy(module: Module) -> Module:
         raise UsageError(
             f"{type(module).__name__} cannot be copied: {first_line(error)}"
         ) from error
-
-
-def first_line(error: BaseException) -> str:
-    """Type and first line of an error, for a message that names its cause."""
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0][:200]}" if text else type(error).__name__

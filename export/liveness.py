@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from azx.export.inputs import Batch
-from azx.export.isolation import evaluating, first_line
+from azx.export.isolation import evaluating
 from azx.export.outputs import by_row, floating_outputs, ordinary, varies
-from azx.runtime.errors import UsageError
+from azx.runtime.errors import UsageError, first_line
 
 Loss = Callable[[Any], Tensor]
 

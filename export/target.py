@@ -11,8 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from azx.export.isolation import first_line
-from azx.runtime.errors import UsageError
+from azx.runtime.errors import UsageError, first_line
 
 
 def resolve(target: str) -> nn.Module:

@@ -23,7 +23,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from azx.runtime.errors import CheckFailed
+from azx.runtime.errors import CheckFailed, first_line
 
 Arrays = dict[str, NDArray[Any]]
 Axes = Mapping[str, int | None]
@@ -152,8 +152,7 @@ def _answer(folder: Path) -> None:
                 answers[f"{index} {output}"] = array
     except Exception as error:  # onnxruntime's own exceptions share no base
         at = f" at batch {size}" if size else ""
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        (folder / "error.txt").write_text(f"onnxruntime fails{at}: {first[:300]}")
+        (folder / "error.txt").write_text(f"onnxruntime fails{at}: {first_line(error)}")
         return
     np.savez(folder / "answers.npz", **answers)  # type: ignore[arg-type]
 

@@ -55,3 +55,9 @@ class CheckFailed(AzxError):
     """All inputs were good, and what was checked is not."""
 
     exit_code = 1
+
+
+def first_line(error: BaseException) -> str:
+    """Type and first line of an error, for a message that names its cause."""
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0][:200]}" if text else type(error).__name__

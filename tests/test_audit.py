@@ -235,7 +235,7 @@ def test_inputs_are_read_as_they_are_written() -> None:
         True,
     )
     second = parse_input("x=float32[5,batch,length]")
-    assert (second.batch_axis, second.shape(3, other=9)) == (1, (5, 3, 9))
+    assert (second.batch_axis, second.shape(3, {"length": 9})) == (1, (5, 3, 9))
     for wrong in ("x", "x=float32", "x=float99[batch]", "x=float32[batch,-1]", "=float32[2]"):
         with pytest.raises(UsageError):
             parse_input(wrong)
