@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from azx.export.isolation import evaluating, random_numbers_kept
+from azx.export.isolation import evaluating, in_single, random_numbers_kept
 from azx.runtime.errors import InputError, UsageError, first_line
 
 #: The name of the axis along which a module may be asked for any number of answers at once.
@@ -33,6 +33,9 @@ OPERATIONS = 40_000_000_000
 
 #: Integers lie below this unless an input says otherwise: right for masks, and for any table.
 BELOW = 2
+
+#: Parameters of a forward that can be given by name.
+NAMED_KINDS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 _SPEC = re.compile(r"(?P<name>\w+)=(?P<dtype>\w+)\[(?P<axes>[^\]]*)\](?:<(?P<below>\d+))?")
 
@@ -133,6 +136,23 @@ class Batch:
         raised = {n: t.double() if t.is_floating_point() else t for n, t in self.tensors.items()}
         return Batch(raised, self.axes)
 
+    def single(self) -> Batch:
+        """The same with float16 and bfloat16 raised to float32."""
+        return Batch({n: in_single(t) for n, t in self.tensors.items()}, self.axes)
+
+    def distinct(self) -> Batch:
+        """One of each of the rows that are equal."""
+        flat = [
+            tensor.movedim(axis, 0).flatten(1).double()
+            for name, tensor in self.tensors.items()
+            if (axis := self.axes[name]) is not None
+        ]
+        if not flat:
+            return self
+        _, group = torch.cat(flat, dim=1).unique(dim=0, return_inverse=True)
+        firsts = {int(of): row for row, of in reversed(list(enumerate(group)))}
+        return self.take(torch.tensor(sorted(firsts.values())).to(group.device))
+
     def call(self, module: nn.Module) -> object:
         """What `module` returns for copies of the tensors: a forward may write into its inputs.
 
@@ -146,10 +166,7 @@ class Batch:
 
 def _knows(module: nn.Module, names: tuple[str, ...]) -> bool:
     known = inspect.signature(module.forward).parameters
-    return all(
-        name in known and known[name].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
-        for name in names
-    )
+    return all(name in known and known[name].kind in NAMED_KINDS for name in names)
 
 
 def batch_of(
@@ -162,7 +179,7 @@ def batch_of(
         inputs = (inputs,)
     if not isinstance(inputs, Mapping):
         known = inspect.signature(module.forward).parameters.values()
-        names = [p.name for p in known if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+        names = [p.name for p in known if p.kind in NAMED_KINDS]
         names += [f"input_{i}" for i in range(len(names), len(inputs))]
         inputs = dict(zip(names, inputs, strict=False))
     return Batch(dict(inputs), {n: 0 if t.ndim else None for n, t in inputs.items()})

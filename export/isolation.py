@@ -1,12 +1,14 @@
-"""Look at a module without a trace: its mode, its tensors and torch's random numbers stay."""
+"""Look at a module without a trace: its mode, its tensors and all random numbers stay."""
 
 from __future__ import annotations
 
 import copy
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -17,10 +19,17 @@ Module = TypeVar("Module", bound=nn.Module)
 
 @contextmanager
 def random_numbers_kept(seed: int) -> Iterator[None]:
-    """Run with torch's generators seeded, and put them back as they were."""
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(seed)
-        yield
+    """Run with torch's, numpy's and Python's generators seeded, and put them back as they were."""
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    try:
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            torch.manual_seed(seed)
+            random.seed(seed)
+            np.random.seed(seed)  # noqa: NPY002 - what a stranger's forward may draw from
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
 
 
 @contextmanager
@@ -44,6 +53,11 @@ def watched_layers() -> Iterator[None]:
         yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)
+
+
+def in_single(tensor: Tensor) -> Tensor:
+    """float16 and bfloat16 as float32, in which small steps are not lost; others as they are."""
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
 def separate_copy(module: Module) -> Module:
