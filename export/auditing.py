@@ -25,10 +25,10 @@ from azx.export.statistics import ParameterFacts, Role, parameter_facts
 from azx.export.trials import (
     blocking_norms,
     coupled_outputs,
-    inputs_that_matter,
     random_outputs,
     reached_by_other_rows,
     spreads_that_matter,
+    what_depends,
     woken_by_filling,
 )
 from azx.export.verdicts import judged, not_finite, worst_first
@@ -45,6 +45,7 @@ class Audit:
     life: Liveness | None = None  # None where NaN or Inf made training pointless
     layers: Trace = field(default_factory=Trace)  # at the start
     learning: Learning | None = None
+    depends: dict[str, dict[str, bool]] = field(default_factory=dict)  # by input, then output
 
     @property
     def passed(self) -> bool:
@@ -84,6 +85,8 @@ class Audit:
             ],
             "layers": [asdict(layer) for layer in self.layers.layers],
             "activations": [asdict(activation) for activation in self.layers.activations],
+            "depends": self.depends,
+            "rows differ": self.life.answers if self.life else {},
             "learning": asdict(self.learning) if self.learning else None,
         }
 
@@ -132,7 +135,7 @@ def audit(
             start,
             trace(trained, batch),
             batch.rows,
-            inputs_that_matter(trained, batch),
+            what_depends(trained, batch),
             coupled_outputs(copy, batch),
             random_outputs(copy, batch),
             blocking_norms(copy, batch, start),
@@ -144,7 +147,7 @@ def audit(
             sound = evidence.sound
             evidence.learning = learn_one_batch(copy, batch, loss, seed, patient=sound)
     findings, suspicions = judged(evidence, trained, meant or {})
-    return Audit(findings, facts, suspicions, life, start, evidence.learning)
+    return Audit(findings, facts, suspicions, life, start, evidence.learning, evidence.inputs)
 
 
 def _zeros_in_the_way(trained: nn.Module, batch: Batch, loss: Loss, evidence: Evidence) -> set[str]:

@@ -45,7 +45,7 @@ class Evidence:
     start: Trace
     end: Trace
     rows: int
-    inputs: dict[str, bool] = field(default_factory=dict)
+    inputs: dict[str, dict[str, bool]] = field(default_factory=dict)  # by input: outputs it changes
     coupled: list[str] = field(default_factory=list)
     random: list[str] = field(default_factory=list)  # outputs that differ when asked again
     blocking: list[str] = field(default_factory=list)

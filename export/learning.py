@@ -202,6 +202,8 @@ def _best_blind(module: nn.Module, batch: Batch, loss: Loss) -> float | None:
 
     if not free:
         return None
+    if not scalar(loss, tree_map(blind, result)).requires_grad:
+        return None
     optimiser = torch.optim.LBFGS(free.values(), max_iter=100, line_search_fn="strong_wolfe")
     steepness: list[float] = []
 

@@ -31,8 +31,8 @@ OTHER_ROWS = 8
 SPREADS_TRIED = 12
 
 
-def inputs_that_matter(module: nn.Module, batch: Batch) -> dict[str, bool]:
-    """For each input that may be changed: whether any output is another one then.
+def what_depends(module: nn.Module, batch: Batch) -> dict[str, dict[str, bool]]:
+    """For each input that may be changed: which outputs are others then.
 
     The change is to give each row what another row had; an input whose rows are all the same is
     left out, and so is one without rows.
@@ -44,7 +44,7 @@ def inputs_that_matter(module: nn.Module, batch: Batch) -> dict[str, bool]:
             continue
         changed = {**batch.tensors, name: batch.tensors[name].roll(1, dims=axis)}
         after = answer(module, replace(batch, tensors=changed))
-        matters[name] = any(not torch.equal(after[n], t) for n, t in before.items())
+        matters[name] = {n: not torch.equal(after[n], t) for n, t in before.items()}
     return matters
 
 

@@ -22,8 +22,8 @@ from azx.export.statistics import (
 IDLE = 0.7
 SATURATED = 0.9
 
-#: With fewer units most may be idle by luck: in stacks of six ReLU layers of 8, initialised as torch
-#: does, 2 of 36 layers were.
+#: With fewer units most may be idle by luck: in stacks of six ReLU layers of 8, initialised as
+#: torch does, 2 of 36 layers were.
 UNITS_FOR_IDLE = 16
 
 #: The fewest rows from which idle units can be told from units that saw nothing they fire at.
@@ -304,7 +304,7 @@ def _outputs(evidence: Evidence) -> Iterator[Finding]:
             "softmax over an axis of one entry, a norm over the wrong axis",
         )  # fmt: skip
     for name, matters in evidence.inputs.items():
-        if not matters and not all_constant:
+        if not any(matters.values()) and not all_constant:
             yield Finding(
                 "warn",
                 f"input {name}",

@@ -96,7 +96,7 @@ def answers_elsewhere(
     """The outputs of the file at `path` for each question, from a fresh process without torch.
 
     A question is a batch size and the rows that are asked for, in this order. Raises `CheckFailed`
-    with the other process' words where the file does not load or run there.
+    with the other process' words where the file does not load or run there, or takes too long.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -110,14 +110,19 @@ def answers_elsewhere(
         (folder / "job.json").write_text(json.dumps(job))
         np.savez(folder / "inputs.npz", **inputs)  # type: ignore[arg-type]
         paths = os.pathsep.join(filter(None, sys.path))
-        done = subprocess.run(
-            [sys.executable, "-m", "azx.runtime.answers", str(folder)],
-            env={**os.environ, "PYTHONPATH": paths},
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", "azx.runtime.answers", str(folder)],
+                env={**os.environ, "PYTHONPATH": paths},
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise CheckFailed(
+                f"the process that runs the file has no answer after {PATIENCE} seconds"
+            ) from error
         if (folder / "error.txt").exists():
             raise CheckFailed((folder / "error.txt").read_text())
         if done.returncode or not (folder / "answers.npz").exists():
