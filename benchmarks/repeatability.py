@@ -15,21 +15,22 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from azx.runtime.bench.clock import repeated, timed
 from azx.runtime.bench.compare import compare
-from azx.runtime.bench.inference import onnx_engine
+from azx.runtime.bench.inference import session_run
 from azx.runtime.bench.result import Result, read_result
 from azx.runtime.bench.rounds import median_of
+from azx.runtime.contract import BOARD
 from azx.runtime.onnx_evaluator import open_model
 from azx.runtime.verify import sample_boards
 
-#: Calls that the harness and the bare loop make in a round, by their time: enough of them that the
-#: clock's own error is nothing.
-SECONDS_A_ROUND, ROUNDS = 0.3, 40
+#: How long the harness and the bare loop take in a round, and how many rounds there are.
+SECONDS_A_ROUND, ROUNDS = 0.05, 300
 
 
 def measured(model: Path, runs: int, batches: str, seconds: float) -> list[Result]:
@@ -71,11 +72,7 @@ def overhead(model: Path, batch: int) -> None:
     """Print what the harness adds to a bare loop of as many calls, who goes first in turns."""
     evaluator = open_model(model, provider="cpu", threads=1)
     boards = sample_boards(evaluator.variant, batch)
-    run = onnx_engine("net", evaluator.model, "cpu", 1).open()
-
-    def call() -> object:
-        return run(boards)
-
+    call = partial(session_run(evaluator), boards)
     calls = max(1, round(SECONDS_A_ROUND / np.median(repeated(call, SECONDS_A_ROUND, 5))))
 
     def harness() -> None:
@@ -83,7 +80,7 @@ def overhead(model: Path, batch: int) -> None:
 
     def bare() -> None:
         for _ in range(calls):
-            evaluator.session.run(evaluator.outputs, {"board": boards})
+            evaluator.session.run(evaluator.outputs, {BOARD: boards})
 
     ratios = []
     for number in range(ROUNDS):

@@ -16,25 +16,22 @@ import torch
 from torch import Tensor, nn
 
 from azx.export.activations import Trace, trace
+from azx.export.findings import Evidence, Finding, Suspicion, never_woken
 from azx.export.inputs import Batch, batch_of
-from azx.export.isolation import random_numbers_kept, separate_copy, watched_layers
+from azx.export.isolation import in_single, random_numbers_kept, separate_copy, watched_layers
 from azx.export.learning import Learning, learn_one_batch
-from azx.export.liveness import Liveness, Loss, watch
-from azx.export.statistics import ParameterFacts, parameter_facts
+from azx.export.liveness import Liveness, Loss, Projection, watch
+from azx.export.statistics import ParameterFacts, Role, parameter_facts
 from azx.export.trials import (
     blocking_norms,
     coupled_outputs,
-    inputs_that_matter,
+    random_outputs,
+    reached_by_other_rows,
     spreads_that_matter,
+    what_depends,
+    woken_by_filling,
 )
-from azx.export.verdicts import (
-    Evidence,
-    Finding,
-    Suspicion,
-    judged,
-    not_finite,
-    worst_first,
-)
+from azx.export.verdicts import judged, not_finite, worst_first
 from azx.runtime.errors import CheckFailed, UsageError
 
 
@@ -48,6 +45,7 @@ class Audit:
     life: Liveness | None = None  # None where NaN or Inf made training pointless
     layers: Trace = field(default_factory=Trace)  # at the start
     learning: Learning | None = None
+    depends: dict[str, dict[str, bool]] = field(default_factory=dict)  # by input, then output
 
     @property
     def passed(self) -> bool:
@@ -87,6 +85,8 @@ class Audit:
             ],
             "layers": [asdict(layer) for layer in self.layers.layers],
             "activations": [asdict(activation) for activation in self.layers.activations],
+            "depends": self.depends,
+            "rows differ": self.life.answers if self.life else {},
             "learning": asdict(self.learning) if self.learning else None,
         }
 
@@ -107,22 +107,23 @@ def audit(
     whether the outputs depend on the input cannot be told from one row. `loss` makes a scalar of
     what forward returns; None takes a random projection of all outputs. `optimiser` is asked
     whether it holds every parameter. `meant` gives the reason for each path whose finding is no
-    fault. Nothing of `module` changes, nor torch's random numbers.
+    fault. Nothing of `module` changes, nor the random numbers of torch, numpy and Python. Where it
+    is in float16 or bfloat16 its copies are trained in float32.
 
     Raises `UsageError` where the module cannot be copied or run on `inputs`.
     """
     if steps < 1:
         raise UsageError(f"an audit needs at least 1 step, found {steps}")
-    batch = batch_of(module, inputs)
+    batch = batch_of(module, inputs).single()
     with random_numbers_kept(seed), watched_layers():
-        copy = separate_copy(module)
+        copy = separate_copy(module)._apply(in_single)
         facts = parameter_facts(module, optimiser)
         broken = not_finite(facts, copy)
         if broken:
             return Audit(worst_first(broken), facts)
-        trained = separate_copy(module)
+        trained = separate_copy(copy)
         life = watch(trained, batch, loss, seed, steps)
-        if life.nan_outputs or life.nan_gradients:
+        if life.nan_outputs or life.nan_gradients or life.whole_numbers:
             findings, suspicions = judged(
                 Evidence(facts, life, Trace(), Trace(), batch.rows), trained, meant or {}
             )
@@ -134,11 +135,36 @@ def audit(
             start,
             trace(trained, batch),
             batch.rows,
-            inputs_that_matter(trained, batch),
+            what_depends(trained, batch),
             coupled_outputs(copy, batch),
+            random_outputs(copy, batch),
             blocking_norms(copy, batch, start),
             spreads_that_matter(copy, batch, facts),
-            learn_one_batch(copy, batch, loss, seed),
         )
+        evidence.elsewhere = reached_by_other_rows(copy, batch, evidence.unused_modules)
+        evidence.zeros = _zeros_in_the_way(trained, batch, loss or Projection(seed), evidence)
+        if life.answers:
+            sound = evidence.sound
+            evidence.learning = learn_one_batch(copy, batch, loss, seed, patient=sound)
     findings, suspicions = judged(evidence, trained, meant or {})
-    return Audit(findings, facts, suspicions, life, start, evidence.learning)
+    return Audit(findings, facts, suspicions, life, start, evidence.learning, evidence.inputs)
+
+
+def _zeros_in_the_way(trained: nn.Module, batch: Batch, loss: Loss, evidence: Evidence) -> set[str]:
+    """The zeros to which dead parameters owe it: filled in, they let a gradient through.
+
+    Frozen ones are tried only for what the others do not explain: a table of zeros that is meant to
+    stay is in nobody's way.
+    """
+    dead = {f.path for f in never_woken(evidence)}
+    zeros = {f.path: f for f in evidence.facts if f.all_zero and f.role != Role.BIAS}
+    own = {path for path in zeros if path in dead}
+    frozen = {path for path, f in zeros.items() if not f.trainable}
+    woken = woken_by_filling(trained, batch, loss, own, dead) if own else set()
+    blamed = own if woken else set()
+    if frozen and dead - woken:
+        more = woken_by_filling(trained, batch, loss, own | frozen, dead)
+        if more > woken:
+            blamed, woken = own | frozen, more
+    evidence.explained = woken
+    return blamed

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -15,8 +16,8 @@ from torch import Tensor, nn
 
 from azx.export.inputs import InputSpec, drawn
 from azx.export.interface import TRACED_ROWS, Interface, Named, TensorSpec
-from azx.export.isolation import evaluating, first_line, random_numbers_kept, watched_layers
-from azx.runtime.errors import CheckFailed
+from azx.export.isolation import evaluating, random_numbers_kept, watched_layers
+from azx.runtime.errors import CheckFailed, first_line
 
 #: From 21 on GroupNorm is one operator, which onnxruntime has no CPU kernel for: slower at batch 1.
 OPSET = 20
@@ -119,6 +120,7 @@ def graph_faults(graph: bytes, interface: Interface, opset: int = OPSET) -> list
     outside = [t.name for t in model.graph.initializer if t.external_data]
     if outside:
         faults.append(f"{len(outside)} weights lie in another file, such as {outside[0]}")
+    named = {axis for spec in interface.inputs for axis in spec.axes if isinstance(axis, str)}
     for what, nodes, specs in (
         ("inputs", model.graph.input, interface.inputs),
         ("outputs", model.graph.output, interface.outputs),
@@ -128,11 +130,17 @@ def graph_faults(graph: bytes, interface: Interface, opset: int = OPSET) -> list
             faults.append(f"{what} are {names}, expected {expected}")
             continue
         for node, spec in zip(nodes, specs, strict=True):
-            faults += _tensor_faults(node, spec)
+            faults += _tensor_faults(node, spec, named)
     return faults
 
 
-def _tensor_faults(node: onnx.ValueInfoProto, spec: TensorSpec) -> list[str]:
+def _follows(have: str, want: str, named: set[str]) -> bool:
+    """Whether a symbolic axis is made of the axes in `want`, as far as it names any of `named`."""
+    found = set(re.findall(r"\w+", have)) & named
+    return not found or found == set(want.split(","))
+
+
+def _tensor_faults(node: onnx.ValueInfoProto, spec: TensorSpec, named: set[str]) -> list[str]:
     tensor = node.type.tensor_type
     axes = [axis.dim_param or axis.dim_value for axis in tensor.shape.dim]
     kind = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name
@@ -151,4 +159,11 @@ def _tensor_faults(node: onnx.ValueInfoProto, spec: TensorSpec) -> list[str]:
     ]:
         have, want = fixed[0]
         faults.append(f"{node.name} has a fixed {want} of {have}, expected a free one")
+    elif other := [
+        (have, want)
+        for have, want in zip(axes, spec.axes, strict=True)
+        if isinstance(want, str) and not _follows(have, want, named)
+    ]:
+        have, want = other[0]
+        faults.append(f"an axis of {node.name} follows {have}, expected {want}")
     return faults

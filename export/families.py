@@ -6,13 +6,13 @@ nothing at all on zeros (measured).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from azx.export.inputs import OTHER_SIZES, Batch, InputSpec, drawn
+from azx.export.inputs import Batch, InputSpec, drawn
 from azx.export.positions import parity_positions
 from azx.runtime.contract import BOARD
 from azx.runtime.variant import Variant
@@ -68,19 +68,19 @@ def input_families(
     specs: Sequence[InputSpec],
     given: Batch | None = None,
     seed: int = 0,
-    other: int = OTHER_SIZES[0],
+    sizes: Mapping[str, int] | None = None,
 ) -> Families:
     """Normal numbers or the rows `given`, then constant, zero, one-hot, tiny and huge ones.
 
     Integers stay within their limits: they are drawn, or all the same, or all zero. Free axes
-    beside the batch are `other` long.
+    beside the batch have `sizes`, or the usual ones.
     """
-    main = given if given is not None else drawn(specs, MANY, seed, other)
+    main = given if given is not None else drawn(specs, MANY, seed, sizes)
     if given is not None:
         chosen = torch.linspace(0, given.rows - 1, min(MANY, given.rows)).long()
         main = given.take(chosen)
     parts: list[tuple[str, Batch]] = [(GIVEN if given is not None else NORMAL, main)]
-    noise = drawn(specs, FEW, seed + 1, other)
+    noise = drawn(specs, FEW, seed + 1, sizes)
     real = any(spec.dtype.is_floating_point for spec in specs)
     for name in ("constant", "zero", *(("one-hot", "tiny", "huge") if real else ())):
         tensors = {spec.name: _member(name, noise.tensors[spec.name], spec) for spec in specs}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from torch import nn
 from azx.export.auditing import Audit, audit
 from azx.export.emit import OPSET, OPSETS, Emitted, emit, graph_faults
 from azx.export.families import Families, board_families, input_families
-from azx.export.inputs import OTHER_SIZES, Batch, InputSpec, affordable_rows
+from azx.export.inputs import BATCH, Batch, InputSpec, affordable_rows, other_sizes
 from azx.export.interface import (
     Interface,
     Named,
@@ -27,6 +27,7 @@ from azx.export.interface import (
     interface_of,
 )
 from azx.export.isolation import separate_copy
+from azx.export.liveness import Loss
 from azx.export.locate import first_departure
 from azx.export.mutants import mutants_check
 from azx.export.parity import compare
@@ -87,6 +88,8 @@ def export_model(
     out: Path,
     *,
     given: Batch | None = None,
+    loss: Loss | None = None,
+    meant: Mapping[str, str] | None = None,
     network: dict[str, Any] | None = None,
     training: dict[str, Any] | None = None,
     made_by: dict[str, str] | None = None,
@@ -99,7 +102,8 @@ def export_model(
     """Check `module` and write it to `out` as a verified model file.
 
     `takes` says what goes in: the boards of a variant, for a network of the contract, or the inputs
-    of any other, with rows `given` where real ones are to be had. The checks: an audit; the graph
+    of any other, with rows `given` where real ones are to be had. The checks: an audit, with this
+    `loss` and what is `meant`; the graph
     has the module's interface; torch and the saved file agree, in a fresh process without torch;
     faults put into copies of the graph are caught; the finished file passes `azx.runtime.verify`.
     Another `precision` than float32 is made from the graph that has passed, compared with torch
@@ -107,7 +111,8 @@ def export_model(
     card, the last with the versions of what exported it. `progress` is told what is being done.
 
     Raises `GateRefused`, a `CheckFailed` with the report, at the first stage with a failure, and
-    `UsageError` where the module cannot be copied or run, or `out` cannot be written. In either
+    `UsageError` where the module cannot be copied or run, no input has a batch, onnxruntime lacks a
+    type, or `out` cannot be written. In either
     case nothing is written, and a file that was at `out` is as it was. With `force` every stage is
     gone through, and what fails is written all the same, stamped UNVERIFIED. `module` never
     changes.
@@ -124,9 +129,21 @@ def export_model(
         families = board_families(takes, seed)
     else:
         specs = tuple(takes)
+        if all(spec.batch_axis is None for spec in specs):
+            found = ", ".join(f"{spec.name} {list(spec.axes)}" for spec in specs)
+            raise UsageError(
+                f"one input at least needs an axis named {BATCH}, as in x=float32[{BATCH},8]; "
+                f"found {found or 'no inputs'}"
+            )
         named = Named(copy, specs)
         families = input_families(specs, given, seed)
     interface = interface_of(named, specs)
+    for spec in (*interface.inputs, *interface.outputs):
+        if spec.dtype == "bfloat16":
+            raise UsageError(
+                f"{spec.name} is bfloat16, which numpy and so onnxruntime's callers do not have: "
+                "let forward take and give float32, and convert inside"
+            )
     stages.report.about = {
         "interface": interface.to_json(),
         "opset": opset,
@@ -135,7 +152,8 @@ def export_model(
     }
 
     tell("auditing parameters, layers and learning")
-    audited = audit(copy, _audit_rows(copy, specs, families, variant), seed=seed)
+    rows = _audit_rows(copy, specs, families, variant)
+    audited = audit(copy, rows, loss, meant=meant, seed=seed)
     stages.add([_audit_check(audited)])
 
     tell("exporting to ONNX")
@@ -153,11 +171,10 @@ def export_model(
     for provider in present_providers():
         tell(f"comparing with onnxruntime in a fresh process, on {provider}")
         stages.add(_parity(emitted, reference, provider, variant))
-    if given is None and any(spec.other_axes for spec in specs):
-        for size in OTHER_SIZES[1:]:
-            tell(f"comparing with free axes of {size}")
-            sized = reference_of(named, interface, input_families(specs, None, seed, other=size))
-            stages.add(_parity(emitted, sized, "cpu", None, f" at size {size}"))
+    for axis, sizes in other_sizes(specs):
+        tell(f"comparing with {axis} of {sizes[axis]}")
+        sized = reference_of(named, interface, input_families(specs, None, seed, sizes))
+        stages.add(_parity(emitted, sized, "cpu", None, f" at {axis} {sizes[axis]}"))
 
     if stages.report.passed:
         tell("putting faults into copies of the graph")

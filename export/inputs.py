@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,14 +14,15 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from azx.export.isolation import evaluating, first_line, random_numbers_kept
-from azx.runtime.errors import InputError, UsageError
+from azx.export.isolation import evaluating, in_single, random_numbers_kept
+from azx.runtime.errors import InputError, UsageError, first_line
 
 #: The name of the axis along which a module may be asked for any number of answers at once.
 BATCH = "batch"
 
-#: Sizes that an axis with another name takes: the first as an example, then to compare at.
-OTHER_SIZES = (6, 5, 9)
+#: Sizes of axes with other names. Each has one of its own, so that no graph can take one axis for
+#: another; then it is moved below all the others, and above the next.
+FIRST_SIZE, APART, SHORTEST = 6, 4, 5
 
 #: Rows that an audit draws; with fewer, idle units and constant outputs cannot be told.
 ROWS = 16
@@ -32,6 +33,9 @@ OPERATIONS = 40_000_000_000
 
 #: Integers lie below this unless an input says otherwise: right for masks, and for any table.
 BELOW = 2
+
+#: Parameters of a forward that can be given by name.
+NAMED_KINDS = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 _SPEC = re.compile(r"(?P<name>\w+)=(?P<dtype>\w+)\[(?P<axes>[^\]]*)\](?:<(?P<below>\d+))?")
 
@@ -58,15 +62,10 @@ class InputSpec:
         """Where the rows are counted; None where this input is the same for all of them."""
         return self.axes.index(BATCH) if BATCH in self.axes else None
 
-    @property
-    def other_axes(self) -> set[str]:
-        """The names of its free axes beside the batch."""
-        return {axis for axis in self.axes if isinstance(axis, str)} - {BATCH}
-
-    def shape(self, rows: int, other: int = OTHER_SIZES[0]) -> tuple[int, ...]:
-        """The sizes with `rows` along the batch and `other` along every other free axis."""
-        sizes: dict[int | str, int] = {BATCH: rows}
-        return tuple(sizes.get(a, other) if isinstance(a, str) else a for a in self.axes)
+    def shape(self, rows: int, sizes: Mapping[str, int]) -> tuple[int, ...]:
+        """The sizes with `rows` along the batch, and along each other free axis its own."""
+        known = {**sizes, BATCH: rows}
+        return tuple(known[axis] if isinstance(axis, str) else axis for axis in self.axes)
 
 
 def parse_input(text: str) -> InputSpec:
@@ -85,6 +84,21 @@ def parse_input(text: str) -> InputSpec:
         raise UsageError(f"no type {match['dtype']!r}; there are: {', '.join(DTYPES)}")
     sizes = tuple(int(axis) if axis.isdigit() else axis for axis in axes)
     return InputSpec(match["name"], DTYPES[match["dtype"]], sizes, int(match["below"] or BELOW))
+
+
+def usual_sizes(specs: Sequence[InputSpec]) -> dict[str, int]:
+    """An example size for each free axis beside the batch, by name: no two are the same."""
+    named = [axis for spec in specs for axis in spec.axes if isinstance(axis, str)]
+    free = [axis for axis in dict.fromkeys(named) if axis != BATCH]
+    return {axis: FIRST_SIZE + APART * at for at, axis in enumerate(free)}
+
+
+def other_sizes(specs: Sequence[InputSpec]) -> Iterator[tuple[str, dict[str, int]]]:
+    """(the axis that moved, all sizes): one axis at a time, shorter than usual and longer."""
+    usual = usual_sizes(specs)
+    for axis, size in usual.items():
+        yield axis, {**usual, axis: SHORTEST}
+        yield axis, {**usual, axis: size + APART + 1}
 
 
 @dataclass(frozen=True)
@@ -122,6 +136,23 @@ class Batch:
         raised = {n: t.double() if t.is_floating_point() else t for n, t in self.tensors.items()}
         return Batch(raised, self.axes)
 
+    def single(self) -> Batch:
+        """The same with float16 and bfloat16 raised to float32."""
+        return Batch({n: in_single(t) for n, t in self.tensors.items()}, self.axes)
+
+    def distinct(self) -> Batch:
+        """One of each of the rows that are equal."""
+        flat = [
+            tensor.movedim(axis, 0).flatten(1).double()
+            for name, tensor in self.tensors.items()
+            if (axis := self.axes[name]) is not None
+        ]
+        if not flat:
+            return self
+        _, group = torch.cat(flat, dim=1).unique(dim=0, return_inverse=True)
+        firsts = {int(of): row for row, of in reversed(list(enumerate(group)))}
+        return self.take(torch.tensor(sorted(firsts.values())).to(group.device))
+
     def call(self, module: nn.Module) -> object:
         """What `module` returns for copies of the tensors: a forward may write into its inputs.
 
@@ -135,10 +166,7 @@ class Batch:
 
 def _knows(module: nn.Module, names: tuple[str, ...]) -> bool:
     known = inspect.signature(module.forward).parameters
-    return all(
-        name in known and known[name].kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
-        for name in names
-    )
+    return all(name in known and known[name].kind in NAMED_KINDS for name in names)
 
 
 def batch_of(
@@ -151,20 +179,24 @@ def batch_of(
         inputs = (inputs,)
     if not isinstance(inputs, Mapping):
         known = inspect.signature(module.forward).parameters.values()
-        names = [p.name for p in known if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+        names = [p.name for p in known if p.kind in NAMED_KINDS]
         names += [f"input_{i}" for i in range(len(names), len(inputs))]
         inputs = dict(zip(names, inputs, strict=False))
     return Batch(dict(inputs), {n: 0 if t.ndim else None for n, t in inputs.items()})
 
 
 def drawn(
-    specs: Sequence[InputSpec], rows: int, seed: int = 0, other: int = OTHER_SIZES[0]
+    specs: Sequence[InputSpec], rows: int, seed: int = 0, sizes: Mapping[str, int] | None = None
 ) -> Batch:
-    """Random inputs: normal numbers, integers below each limit, either truth."""
+    """Random inputs: normal numbers, integers below each limit, either truth.
+
+    Free axes beside the batch have `sizes`, or the usual ones.
+    """
     generator = torch.Generator().manual_seed(seed)
+    sizes = usual_sizes(specs) if sizes is None else sizes
     tensors = {}
     for spec in specs:
-        shape = spec.shape(rows, other)
+        shape = spec.shape(rows, sizes)
         if spec.dtype.is_floating_point:
             tensors[spec.name] = torch.randn(shape, generator=generator).to(spec.dtype)
         else:

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from azx.export.inputs import BATCH, OTHER_SIZES, Batch, InputSpec, drawn
-from azx.export.isolation import evaluating, first_line, random_numbers_kept
+from azx.export.inputs import BATCH, Batch, InputSpec, drawn, other_sizes
+from azx.export.isolation import evaluating, random_numbers_kept
 from azx.export.outputs import named_outputs
 from azx.runtime.contract import BOARD, OUTPUTS, POLICY_LOGITS, REQUIRED_OUTPUTS, VALUE, Q
-from azx.runtime.errors import UsageError
+from azx.runtime.errors import UsageError, first_line
 from azx.runtime.variant import Variant
 
 #: Rows of the example that is traced: torch takes a batch of 1 for a constant.
@@ -119,29 +119,38 @@ def run(module: Named, batch: Batch) -> dict[str, Tensor]:
 
 
 def interface_of(module: Named, specs: Sequence[InputSpec]) -> Interface:
-    """What `module` gives for `specs`: run at two batches and two other sizes, to see what moves.
+    """What `module` gives for `specs`: run at two batches and at other sizes, to see what moves.
+
+    An axis of an output has the name of the input's axis that it moves with; of several, all of
+    them with commas.
 
     Raises `UsageError` where it does not run, or gives nothing.
     """
     with random_numbers_kept(0):
         first = run(module, drawn(specs, TRACED_ROWS))
         fewer = run(module, drawn(specs, TRACED_ROWS - 1))
-        names = {axis for spec in specs for axis in spec.other_axes}
-        longer = run(module, drawn(specs, TRACED_ROWS, other=OTHER_SIZES[1])) if names else first
+        moved = {
+            axis: run(module, drawn(specs, TRACED_ROWS, sizes=sizes))
+            for axis, sizes in other_sizes(specs)
+        }
     if not first:
         raise UsageError(f"{type(module.module).__name__} gives no tensors")
-    other = min(names, default="")
     outputs = []
     for name, tensor in first.items():
         axes: list[int | str] = list(tensor.shape)
         for axis, size in enumerate(tensor.shape):
-            if name in fewer and fewer[name].shape[axis : axis + 1] != (size,):
+            if _moves(fewer, name, axis, size):
                 axes[axis] = BATCH
-            elif name in longer and longer[name].shape[axis : axis + 1] != (size,):
-                axes[axis] = other
+            elif follows := [n for n, given in moved.items() if _moves(given, name, axis, size)]:
+                axes[axis] = ",".join(follows)
         outputs.append(TensorSpec(name, _dtype(tensor.dtype), tuple(axes)))
     inputs = (TensorSpec(s.name, _dtype(s.dtype), s.axes) for s in specs)
     return Interface(tuple(inputs), tuple(outputs))
+
+
+def _moves(outputs: dict[str, Tensor], name: str, axis: int, size: int) -> bool:
+    """Whether an output's axis has another size than `size` here."""
+    return name in outputs and outputs[name].shape[axis : axis + 1] != (size,)
 
 
 def contract_faults(interface: Interface, variant: Variant) -> list[str]:

@@ -1,26 +1,35 @@
-"""Look at a module without a trace: its mode, its tensors and torch's random numbers stay."""
+"""Look at a module without a trace: its mode, its tensors and all random numbers stay."""
 
 from __future__ import annotations
 
 import copy
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from azx.runtime.errors import UsageError
+from azx.runtime.errors import UsageError, first_line
 
 Module = TypeVar("Module", bound=nn.Module)
 
 
 @contextmanager
 def random_numbers_kept(seed: int) -> Iterator[None]:
-    """Run with torch's generators seeded, and put them back as they were."""
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        torch.manual_seed(seed)
-        yield
+    """Run with torch's, numpy's and Python's generators seeded, and put them back as they were."""
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    try:
+        with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+            torch.manual_seed(seed)
+            random.seed(seed)
+            np.random.seed(seed)  # noqa: NPY002 - what a stranger's forward may draw from
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
 
 
 @contextmanager
@@ -46,6 +55,11 @@ def watched_layers() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(fused)
 
 
+def in_single(tensor: Tensor) -> Tensor:
+    """float16 and bfloat16 as float32, in which small steps are not lost; others as they are."""
+    return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
+
+
 def separate_copy(module: Module) -> Module:
     """A copy that shares nothing with `module`, in its mode and on its device, without gradients.
 
@@ -68,9 +82,3 @@ def separate_copy(module: Module) -> Module:
         raise UsageError(
             f"{type(module).__name__} cannot be copied: {first_line(error)}"
         ) from error
-
-
-def first_line(error: BaseException) -> str:
-    """Type and first line of an error, for a message that names its cause."""
-    text = str(error).strip()
-    return f"{type(error).__name__}: {text.splitlines()[0][:200]}" if text else type(error).__name__

@@ -10,7 +10,7 @@ from torch.utils._pytree import tree_map
 
 from azx.export.inputs import Batch
 from azx.export.isolation import separate_copy
-from azx.export.liveness import Loss, backward, training_mode
+from azx.export.liveness import Loss, backward, scalar, training_mode
 from azx.export.outputs import by_row, floating_outputs, ordinary, row_axis
 
 #: Every entry moves by the rate, against the sign of its gradient. The rate finds itself: a step
@@ -18,6 +18,10 @@ from azx.export.outputs import by_row, floating_outputs, ordinary, row_axis
 RATE = 1e-3
 FASTER, SLOWER = 1.5, 0.2
 STEPS = 40
+
+#: So many steps of Adam follow for a network of which every part is alive: deep stacks of
+#: saturating layers without norms begin on a plain that takes hundreds of steps to leave.
+PATIENT_STEPS, PATIENT_RATE = 400, 1e-2
 
 #: A network learns where its loss comes below this share of the blind answer's, or of its first.
 BEATEN = 0.98
@@ -37,6 +41,7 @@ FOUND = 1e-3
 class Learning:
     """How far one batch was learnt."""
 
+    objective: str  # the output that was to tell the rows apart, or `loss`
     start: float
     learnt: float  # the least loss that was reached
     ignoring: float  # the least loss of an answer that is the same for every row
@@ -53,17 +58,20 @@ class Learning:
 
 
 def learn_one_batch(
-    module: nn.Module, batch: Batch, loss: Loss | None, seed: int, steps: int = STEPS
+    module: nn.Module, batch: Batch, loss: Loss | None, seed: int, patient: bool = False
 ) -> Learning | None:
     """Let a copy of `module` learn `batch`, and compare with the best answer that ignores it.
 
     Without a `loss`, a random projection of each output is to become +1 for half of the rows and
     -1 for the others; the mean square of the error is 1 for the best blind answer. With a `loss`
-    the blind answer is looked for: outputs of the same form, equal for every row.
+    the blind answer is looked for: outputs of the same form, equal for every row. A `patient` trial
+    goes on for hundreds of steps before it gives up.
 
     None where it cannot be told: fewer than two rows, nothing to train, no output with rows, or a
     loss that has no least value.
     """
+    if loss is None:
+        batch = batch.distinct()  # no network tells equal rows apart
     if batch.rows < 2 or not any(p.requires_grad for p in module.parameters()):
         return None
     targets = _Targets(batch, seed)
@@ -73,7 +81,7 @@ def learn_one_batch(
     losses: dict[str, list[float]] = {}
 
     def objective(result: object) -> Tensor:
-        parts = targets(result) if loss is None else {"loss": loss(result)}
+        parts = targets(result) if loss is None else {"loss": scalar(loss, result)}
         for name, part in parts.items():
             losses.setdefault(name, []).append(float(part.detach()))
         return torch.stack(list(parts.values())).mean() if parts else torch.zeros(())
@@ -83,10 +91,17 @@ def learn_one_batch(
     trainable = {path: p for path, p in student.named_parameters() if p.requires_grad}
     rate, least = RATE, float("inf")
     kept: dict[str, tuple[Tensor, Tensor]] = {}  # parameters and gradients of the least loss
-    for _ in range(steps):
+
+    def step() -> float:
         torch.manual_seed(seed)  # the same dropout in every step
-        reached = backward(student, batch, objective, trainable)
-        if any(values[-1] < ENOUGH * ignoring for values in losses.values()):
+        return backward(student, batch, objective, trainable)
+
+    def done() -> bool:
+        return any(values[-1] < ENOUGH * ignoring for values in losses.values())
+
+    for _ in range(STEPS):
+        reached = step()
+        if done():
             break
         if reached < least:
             least, rate = reached, rate * FASTER
@@ -96,7 +111,19 @@ def learn_one_batch(
         with torch.no_grad():
             for path, (values, gradient) in kept.items():
                 trainable[path].copy_(values - rate * gradient.sign())
-    return _best(losses, ignoring) if losses else None
+    if not losses:
+        return None
+    if patient and not _best(losses, ignoring).learns:
+        optimiser = torch.optim.Adam(trainable.values(), lr=PATIENT_RATE)
+        for _ in range(PATIENT_STEPS):
+            step()
+            if done():
+                break
+            for parameter in trainable.values():
+                if parameter.grad is not None:
+                    parameter.grad = parameter.grad.to_dense()
+            optimiser.step()
+    return _best(losses, ignoring)
 
 
 def _state(trainable: dict[str, nn.Parameter]) -> dict[str, tuple[Tensor, Tensor]]:
@@ -110,8 +137,8 @@ def _state(trainable: dict[str, nn.Parameter]) -> dict[str, tuple[Tensor, Tensor
 def _best(losses: dict[str, list[float]], ignoring: float) -> Learning:
     """What was learnt of the output that was learnt best."""
     found = [
-        Learning(values[0], min(v for v in values if v == v), ignoring, len(values))
-        for values in losses.values()
+        Learning(name, values[0], min(v for v in values if v == v), ignoring, len(values))
+        for name, values in losses.items()
         if any(v == v for v in values)
     ]
     able = [learning for learning in found if learning.learns]
@@ -175,12 +202,14 @@ def _best_blind(module: nn.Module, batch: Batch, loss: Loss) -> float | None:
 
     if not free:
         return None
+    if not scalar(loss, tree_map(blind, result)).requires_grad:
+        return None
     optimiser = torch.optim.LBFGS(free.values(), max_iter=100, line_search_fn="strong_wolfe")
     steepness: list[float] = []
 
     def closure() -> float:
         optimiser.zero_grad()
-        value = loss(tree_map(blind, result))
+        value = scalar(loss, tree_map(blind, result))
         value.backward()
         slopes = [t.grad.square().sum() for t in free.values() if t.grad is not None]
         steepness.append(float(torch.stack(slopes).sum().sqrt()) if slopes else 0.0)

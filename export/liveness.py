@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from azx.export.inputs import Batch
-from azx.export.isolation import evaluating, first_line
-from azx.export.outputs import by_row, floating_outputs, ordinary, varies
-from azx.runtime.errors import UsageError
+from azx.export.isolation import evaluating
+from azx.export.outputs import by_row, floating_outputs, named_outputs, ordinary, varies
+from azx.runtime.errors import UsageError, first_line
 
 Loss = Callable[[Any], Tensor]
 
@@ -33,7 +33,7 @@ class StepFacts:
 
     step: int
     gradient: float
-    update: float | None  # how far its entries moved; None for the last step, which only looks
+    update: float  # how far its entries moved
     weight: float  # before the update
 
 
@@ -47,6 +47,7 @@ class Liveness:
     detached: set[str] = field(default_factory=set)  # no gradient, yet outputs change with it
     unused: set[str] = field(default_factory=set)  # no gradient, and outputs do not change with it
     nan_gradients: dict[str, int] = field(default_factory=dict)  # first step with NaN or Inf
+    whole_numbers: list[str] = field(default_factory=list)  # the outputs, where none is real
     nan_outputs: list[str] = field(default_factory=list)  # at the start
     answers_at_start: dict[str, bool] = field(default_factory=dict)  # by output: rows differ
     answers: dict[str, bool] = field(default_factory=dict)  # the same after the steps
@@ -60,12 +61,18 @@ def watch(copy: nn.Module, batch: Batch, loss: Loss | None, seed: int, steps: in
     """
     life = Liveness(steps)
     before = answer(copy, batch)
+    if not before:
+        with evaluating(copy), torch.no_grad():
+            life.whole_numbers = list(named_outputs(batch.call(copy)))
+        if not life.whole_numbers:
+            raise UsageError(f"{type(copy).__name__} gives no tensors: nothing to look at")
+        return life
     life.nan_outputs = [name for name, tensor in before.items() if bool(tensor.isnan().any())]
     if life.nan_outputs:
         return life
     life.answers_at_start = which_vary(before, batch)
     training_mode(copy, batch)
-    objective = loss or _Projection(seed)
+    objective = loss or Projection(seed)
     trainable = {path: p for path, p in copy.named_parameters() if p.requires_grad}
     reached: set[str] = set()
     optimiser = torch.optim.Adam(trainable.values(), lr=RATE) if trainable else None
@@ -84,7 +91,7 @@ def watch(copy: nn.Module, batch: Batch, loss: Loss | None, seed: int, steps: in
                 life.wakes.setdefault(path, step)
         if life.nan_gradients:
             return life
-        _step(life, trainable, optimiser if step < steps else None, step)
+        _step(life, trainable, optimiser, step)
     life.answers = which_vary(answer(copy, batch), batch)
     for path in trainable.keys() - reached:
         used = _matters(copy, trainable[path], batch)
@@ -112,7 +119,7 @@ def _step(
     if optimiser is not None:
         optimiser.step()
     for path, parameter in noted.items():
-        moved = rms(parameter.detach() - before[path]) if optimiser is not None else None
+        moved = rms(parameter.detach() - before[path])
         facts = StepFacts(step, gradients[path], moved, rms(before[path]))
         life.moves.setdefault(path, []).append(facts)
 
@@ -124,7 +131,7 @@ def rms(tensor: Tensor | None) -> float:
     return float(tensor.detach().double().square().mean().sqrt())
 
 
-class _Projection:
+class Projection:
     """A loss that looks at every ordinary entry of every output, with weights drawn once."""
 
     def __init__(self, seed: int) -> None:
@@ -132,6 +139,7 @@ class _Projection:
         self.weights: dict[str, Tensor] = {}
 
     def __call__(self, result: object) -> Tensor:
+        """A scalar of what a forward returned."""
         total = torch.zeros(())
         for name, tensor in floating_outputs(result).items():
             if name not in self.weights or self.weights[name].shape != tensor.shape:
@@ -191,7 +199,7 @@ def backward(
         parameter.grad = None
     try:
         with torch.enable_grad():
-            value = objective(batch.call(module))
+            value = scalar(objective, batch.call(module))
             if value.requires_grad:
                 value.backward()
             return float(value.detach())
@@ -199,6 +207,18 @@ def backward(
         raise UsageError(
             f"{type(module).__name__} cannot be trained on these inputs: {first_line(error)}"
         ) from error
+
+
+def scalar(objective: Loss, outputs: object) -> Tensor:
+    """The loss of what forward returned; `UsageError` where it fails or is no scalar tensor."""
+    try:
+        value: object = objective(outputs)
+    except Exception as error:  # the stranger's code runs here
+        raise UsageError(f"the loss fails on what forward returns: {first_line(error)}") from error
+    if not isinstance(value, Tensor) or value.numel() != 1:
+        found = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        raise UsageError(f"a loss gives a tensor with one number, found {found}")
+    return value.reshape(())
 
 
 def _matters(module: nn.Module, parameter: nn.Parameter, batch: Batch) -> bool:

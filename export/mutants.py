@@ -16,6 +16,7 @@ from onnx import numpy_helper
 from azx.export.emit import graph_faults
 from azx.export.reference import Reference, departures
 from azx.runtime.answers import Arrays, ask, open_session
+from azx.runtime.errors import first_line
 from azx.runtime.verify import Check
 
 #: Of each kind of fault so many are tried: at the first place it fits, the middle and the last.
@@ -103,7 +104,7 @@ def _held(
             found = _asked(mutant, reference, rows, OTHER_BATCH)
             worst = _worst(reference, found, rows, OTHER_BATCH)
     except Exception as error:  # onnxruntime's own exceptions share no base
-        return Mutant(what, True, f"onnxruntime fails: {str(error).strip().splitlines()[0][:80]}")
+        return Mutant(what, True, f"onnxruntime fails: {first_line(error)[:80]}")
     same = found.keys() == untouched.keys() and all(
         np.array_equal(found[name], untouched[name]) for name in found
     )

@@ -20,9 +20,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from azx.export.families import Families
 from azx.export.inputs import Batch
 from azx.export.interface import Interface, Named, arrays, run
-from azx.export.isolation import first_line, random_numbers_kept, separate_copy, watched_layers
+from azx.export.isolation import random_numbers_kept, separate_copy, watched_layers
 from azx.export.outputs import ordinary, varies
 from azx.runtime.answers import Arrays
+from azx.runtime.errors import first_line
 from azx.runtime.golden import differences
 
 #: onnxruntime may be off by this many times what float32 torch is off ...

@@ -66,6 +66,71 @@ def audit_sections(found: Audit) -> list[Section]:
     return [section for section in sections if section.rows]
 
 
+def figure_sections(found: Audit) -> list[Section]:
+    """The rest of the figures, which a page has room for: values, training steps, dependence."""
+    values = (
+        "parameter",
+        "role",
+        "dtype",
+        "mean",
+        "std",
+        "expected",
+        "min",
+        "max",
+        "zeros",
+        "copies",
+    )
+    kept = dict.fromkeys((0, 1, found.life.steps if found.life else 1))
+    steps = tuple(f"{what} at {step}" for step in kept for what in ("gradient", "update"))
+    moves = found.life.moves if found.life else {}
+    sections = [
+        Section(
+            "values of the parameters",
+            values,
+            [
+                (
+                    f.path,
+                    str(f.role),
+                    f.dtype,
+                    *map(_figure, (f.mean, f.std, f.expected_std, f.min, f.max, f.zeros)),
+                    str(f.duplicates),
+                )
+                for f in found.parameters
+            ],
+            frozenset(values[3:]),
+        ),
+        Section(
+            "gradients and updates by step, root mean squares",
+            ("parameter", *steps),
+            [
+                (path, *(_figure(size) for s in told for size in (s.gradient, s.update)))
+                for path, told in moves.items()
+                if len(told) == len(kept)
+            ],
+            frozenset(steps),
+        ),
+        Section(
+            "activations in the order of execution",
+            ("where", "function", "units", "idle", "saturated"),
+            [
+                (a.path, a.function, str(a.units), _figure(a.idle), _figure(a.saturated))
+                for a in found.layers.activations
+            ],
+            frozenset({"units", "idle", "saturated"}),
+        ),
+        Section(
+            "does the output depend on the input?",
+            ("output", "input", "depends"),
+            [
+                (output, name, "yes" if depends else "no")
+                for name, outputs in found.depends.items()
+                for output, depends in outputs.items()
+            ],
+        ),
+    ]
+    return [section for section in sections if section.rows]
+
+
 def _parameters(found: Audit) -> Section:
     """A row for each parameter; `wakes` is the first step of training that moves it."""
     columns = ("parameter", "of", "shape", "mean", "std", "grad", "wakes")

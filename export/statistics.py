@@ -20,6 +20,9 @@ NORMS = (nn.GroupNorm, nn.LayerNorm, nn.RMSNorm, _NormBase)
 #: Transposed convolutions keep their units along the second axis.
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 
+#: Layers that count their units along the second axis of what they put out; others along the last.
+CHANNELS_SECOND = (nn.Conv1d, nn.Conv2d, nn.Conv3d, *TRANSPOSED, nn.GroupNorm, _NormBase)
+
 TABLES = (nn.Embedding, nn.EmbeddingBag)
 RECURRENT = (nn.RNNBase, nn.RNNCellBase)
 
@@ -178,7 +181,11 @@ def expected_std(owner: nn.Module, weight: Tensor) -> float | None:
         return None
     if isinstance(owner, RECURRENT):
         return float(owner.hidden_size) ** -0.5
-    return (_units(owner, weight)[0].numel()) ** -0.5
+    fan_in = float(_units(owner, weight)[0].numel())
+    if isinstance(owner, TRANSPOSED):
+        # Of the inputs of its own group, and of these only those whose strides meet.
+        fan_in /= owner.groups * math.prod(owner.stride)
+    return max(fan_in, 1.0) ** -0.5
 
 
 def duplicate_units(owner: nn.Module, weight: Tensor) -> int:
@@ -194,6 +201,11 @@ def duplicate_units(owner: nn.Module, weight: Tensor) -> int:
     return len(places) - len(places.unique())
 
 
+def unit_count(owner: nn.Module, weight: Tensor) -> int:
+    """How many units a weight has."""
+    return len(_units(owner, weight))
+
+
 def units_alike(owner: nn.Module, weight: Tensor) -> bool:
     """Whether all units of a layer with more than one hold the same numbers, up to rounding."""
     units = _units(owner, weight).double()
@@ -201,6 +213,13 @@ def units_alike(owner: nn.Module, weight: Tensor) -> bool:
         return False
     spread = (units.amax(dim=0) - units.amin(dim=0)).max()
     return bool(spread <= torch.finfo(weight.dtype).eps * units.abs().max())
+
+
+def channel_axis(layer: nn.Module, axes: int) -> int:
+    """Along which axis of an output with so many axes, rows first, a layer counts its units."""
+    own = next(layer.parameters(recurse=False), None)
+    second = isinstance(layer, CHANNELS_SECOND) or (own is not None and own.ndim >= 4)
+    return 1 if second and axes > 1 else axes - 1
 
 
 def _units(owner: nn.Module, weight: Tensor) -> Tensor:

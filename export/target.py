@@ -11,8 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from azx.export.isolation import first_line
-from azx.runtime.errors import UsageError
+from azx.runtime.errors import UsageError, first_line
 
 
 def resolve(target: str) -> nn.Module:
@@ -28,7 +27,7 @@ def resolve(target: str) -> nn.Module:
         )
     try:
         network = factory()
-    except Exception as error:  # the stranger's code runs here
+    except (Exception, SystemExit) as error:  # the stranger's code runs here
         raise UsageError(
             f"{target}() fails, called without arguments: {first_line(error)}"
         ) from error
@@ -52,7 +51,7 @@ def resolve_optimizer(target: str, module: nn.Module) -> torch.optim.Optimizer:
         raise UsageError(f"{target} is a {type(make).__name__}, expected a function of the network")
     try:
         optimizer = make(module)
-    except Exception as error:  # the stranger's code again
+    except (Exception, SystemExit) as error:  # the stranger's code again
         raise UsageError(f"{target}(network) fails: {first_line(error)}") from error
     if not isinstance(optimizer, torch.optim.Optimizer):
         raise UsageError(
@@ -83,7 +82,7 @@ def _named(target: str, expected: str) -> Any:
             f"no module {place!r}, neither installed nor under {here}: run azx from the folder "
             "that holds it"
         ) from error
-    except Exception as error:  # and here
+    except (Exception, SystemExit) as error:  # and here
         raise UsageError(
             f"{place} was found, but importing it fails: {first_line(error)}"
         ) from error

@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from azx.export.activations import Trace, trace
 from azx.export.inputs import Batch
-from azx.export.liveness import answer, which_vary
+from azx.export.isolation import separate_copy
+from azx.export.liveness import Loss, answer, backward, training_mode, which_vary
 from azx.export.outputs import by_row, ordinary
 from azx.export.statistics import ParameterFacts
 
@@ -23,12 +24,15 @@ USUAL_SPREAD = (0.05, 8.0)
 #: ... and matters where putting it right changes the spread of an output by this factor.
 MATTERS = 3.0
 
+#: How often other rows are made up to look for modules that run for some rows alone.
+OTHER_ROWS = 8
+
 #: So many suspect spreads are tried; each costs a forward.
 SPREADS_TRIED = 12
 
 
-def inputs_that_matter(module: nn.Module, batch: Batch) -> dict[str, bool]:
-    """For each input that may be changed: whether any output is another one then.
+def what_depends(module: nn.Module, batch: Batch) -> dict[str, dict[str, bool]]:
+    """For each input that may be changed: which outputs are others then.
 
     The change is to give each row what another row had; an input whose rows are all the same is
     left out, and so is one without rows.
@@ -40,7 +44,7 @@ def inputs_that_matter(module: nn.Module, batch: Batch) -> dict[str, bool]:
             continue
         changed = {**batch.tensors, name: batch.tensors[name].roll(1, dims=axis)}
         after = answer(module, replace(batch, tensors=changed))
-        matters[name] = any(not torch.equal(after[n], t) for n, t in before.items())
+        matters[name] = {n: not torch.equal(after[n], t) for n, t in before.items()}
     return matters
 
 
@@ -48,24 +52,99 @@ def _only(batch: Batch, name: str) -> Batch:
     return Batch({name: batch.tensors[name]}, {name: batch.axes[name]})
 
 
+def random_outputs(module: nn.Module, batch: Batch) -> list[str]:
+    """Outputs that are others when the same rows are asked about again, in eval mode."""
+    once, again = answer(module, batch), answer(module, batch)
+    return [
+        n for n, t in once.items() if not torch.equal(t.nan_to_num(0.0), again[n].nan_to_num(0.0))
+    ]
+
+
 def coupled_outputs(module: nn.Module, batch: Batch) -> list[str]:
-    """Outputs whose first row changes, in eval mode, when the other rows do."""
-    if batch.rows < 2:
-        return []
+    """Outputs of which a row changes, in eval mode, when the rows around it do.
+
+    The first, the middle and the last row stay in turn, while all others are drawn anew: a sum over
+    the rows before does not show in the first.
+    """
+    generator = torch.Generator().manual_seed(0)
     before = answer(module, batch)
-    after = answer(module, batch.take(torch.zeros(batch.rows, dtype=torch.int64)))
     found = []
-    for name, tensor in before.items():
-        rows = by_row(tensor, batch.rows, batch.main_axis)
-        others = by_row(after[name], batch.rows, batch.main_axis)
-        if rows is None or others is None or rows.shape != others.shape:
-            continue
-        usual = rows[ordinary(rows)]
-        largest = float(usual.abs().max()) if usual.numel() else 0.0
-        apart = (rows[0] - others[0]).abs().nan_to_num(0.0)
-        if float(apart.max()) > SAME * largest:
-            found.append(name)
-    return found
+    for kept in sorted({0, batch.rows // 2, batch.rows - 1}) if batch.rows > 1 else []:
+        order = torch.randint(batch.rows, (batch.rows,), generator=generator)
+        order[kept] = kept
+        after = answer(module, batch.take(order))
+        found += [n for n, tensor in before.items() if _row_moves(tensor, after[n], kept, batch)]
+    return list(dict.fromkeys(found))
+
+
+def _row_moves(before: Tensor, after: Tensor, row: int, batch: Batch) -> bool:
+    """Whether one row of an output is another one, by more than rounding."""
+    rows = by_row(before, batch.rows, batch.main_axis)
+    others = by_row(after, batch.rows, batch.main_axis)
+    if rows is None or others is None or rows.shape != others.shape:
+        return False
+    usual = rows[ordinary(rows)]
+    largest = float(usual.abs().max()) if usual.numel() else 0.0
+    apart = (rows[row] - others[row]).abs().nan_to_num(0.0)
+    return float(apart.max()) > SAME * largest
+
+
+def reached_by_other_rows(module: nn.Module, batch: Batch, paths: set[str]) -> set[str]:
+    """Which of these modules do not run for `batch`, and do for other rows.
+
+    The others are made of the same numbers: every entry has its own exchange of rows, and for real
+    numbers its own sign. An expert that no row was sent to is found so, and then speaks for the
+    others of its list; a forgotten layer is not.
+    """
+    ran: set[str] = set()
+    handles = [
+        module.get_submodule(path).register_forward_pre_hook(lambda *_, at=path: ran.add(at))
+        for path in paths
+        if path
+    ]
+    generator = torch.Generator().manual_seed(0)
+    try:
+        if paths:
+            answer(module, batch)
+        silent = paths - ran
+        for _ in range(OTHER_ROWS if silent else 0):
+            tensors = {n: _shuffled(t, batch.axes[n], generator) for n, t in batch.tensors.items()}
+            answer(module, replace(batch, tensors=tensors))
+    finally:
+        for handle in handles:
+            handle.remove()
+    lists = {path for path, part in module.named_modules() if isinstance(part, nn.ModuleList)}
+    routed = {at for path in silent & ran for at in lists if path.startswith(f"{at}.")}
+    return {p for p in silent if p in ran or any(p.startswith(f"{at}.") for at in routed)}
+
+
+def _shuffled(tensor: Tensor, axis: int | None, generator: torch.Generator) -> Tensor:
+    if axis is None:
+        return tensor
+    places = torch.rand(tensor.shape, generator=generator).argsort(dim=axis).to(tensor.device)
+    made = tensor.gather(axis, places)
+    if made.is_floating_point():
+        signs = torch.randint(2, tensor.shape, generator=generator).to(tensor.device)
+        made = made * (2 * signs - 1).to(made.dtype)
+    return made
+
+
+def woken_by_filling(
+    module: nn.Module, batch: Batch, loss: Loss, zeros: set[str], dead: set[str]
+) -> set[str]:
+    """Which of the `dead` parameters get a gradient once the parameters `zeros` are no zeros."""
+    copy = separate_copy(module)
+    training_mode(copy, batch)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for path in zeros:
+            parameter = copy.get_parameter(path)
+            filling = 1.0 + 0.1 * torch.randn(parameter.shape, generator=generator)
+            parameter.copy_(filling)
+    trainable = {path: p for path, p in copy.named_parameters() if p.requires_grad}
+    backward(copy, batch, loss, trainable)
+    gradients = {path: trainable[path].grad for path in dead}
+    return {p for p, g in gradients.items() if g is not None and bool(g.to_dense().any())}
 
 
 def blocking_norms(module: nn.Module, batch: Batch, found: Trace) -> list[str]:

@@ -3,68 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
 
 from torch import nn
 
-from azx.export.activations import Trace
-from azx.export.learning import Learning
+from azx.export.findings import Evidence, Finding, Suspicion, listed, never_woken, short
 from azx.export.liveness import Liveness
-from azx.export.statistics import NORMS, ParameterFacts, Role, owned_parameters, units_alike
-
-Severity = Literal["fail", "warn", "note"]
+from azx.export.statistics import (
+    NORMS,
+    ParameterFacts,
+    Role,
+    duplicate_units,
+    owned_parameters,
+    unit_count,
+    units_alike,
+)
 
 #: Shares from which on an activation is worth a warning.
 IDLE = 0.7
 SATURATED = 0.9
 
+#: With fewer units most may be idle by luck: in stacks of six ReLU layers of 8, initialised as
+#: torch does, 2 of 36 layers were.
+UNITS_FOR_IDLE = 16
+
 #: The fewest rows from which idle units can be told from units that saw nothing they fire at.
 ROWS_FOR_IDLE = 8
-
-#: How many paths a finding names before it only counts.
-NAMED = 6
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing to know of a network."""
-
-    severity: Severity  # `fail`: it does not work; `warn`: look at it; `note`: could not be told
-    path: str  # of the parameter, buffer, layer, input or output
-    what: str
-    mend: str = ""
-    can_be_meant: bool = True
-
-
-@dataclass(frozen=True)
-class Suspicion:
-    """Something odd that what happened has explained."""
-
-    path: str
-    what: str
-    verdict: str  # `alive`, `wakes up after 2 steps`, `frozen`, `meant: the reason given`
-
-
-@dataclass
-class Evidence:
-    """All that is known of a network when it is judged."""
-
-    facts: list[ParameterFacts]
-    life: Liveness
-    start: Trace
-    end: Trace
-    rows: int
-    inputs: dict[str, bool] = field(default_factory=dict)
-    coupled: list[str] = field(default_factory=list)
-    blocking: list[str] = field(default_factory=list)
-    spreads: dict[str, float] = field(default_factory=dict)  # std over the expected one
-    learning: Learning | None = None
-
-    @property
-    def broke_off(self) -> bool:
-        """Whether training ended with NaN, so that nothing is known of what comes later."""
-        return bool(self.life.nan_outputs or self.life.nan_gradients)
 
 
 def not_finite(facts: list[ParameterFacts], module: nn.Module) -> list[Finding]:
@@ -106,7 +69,7 @@ def judged(
     faults; those become suspicions. NaN and Inf are never meant.
     """
     findings = [
-        *_not_finite_in_training(evidence.life),
+        *_no_training(evidence.life),
         *_gradients(evidence),
         *_alike(evidence, trained),
         *_layers(evidence),
@@ -129,7 +92,7 @@ def worst_first(findings: Sequence[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda finding: ("fail", "warn", "note").index(finding.severity))
 
 
-def _not_finite_in_training(life: Liveness) -> Iterator[Finding]:
+def _no_training(life: Liveness) -> Iterator[Finding]:
     for name in life.nan_outputs:
         yield Finding(
             "fail",
@@ -137,6 +100,13 @@ def _not_finite_in_training(life: Liveness) -> Iterator[Finding]:
             "NaN, though all parameters are finite",
             "look for 0 / 0, a logarithm of 0 or a row that is masked throughout",
             can_be_meant=False,
+        )
+    for name in life.whole_numbers:
+        yield Finding(
+            "warn",
+            f"output {name}",
+            "whole numbers, and no output has real ones: no gradient can tell whether it is alive",
+            "give out what argmax, rounding or a comparison is made from, too",
         )
     if life.nan_gradients:
         path, step = next(iter(life.nan_gradients.items()))
@@ -166,6 +136,14 @@ def _gradients(evidence: Evidence) -> Iterator[Finding]:
                 "look for detach(), no_grad() or a rounding behind it; if it is meant to stay as "
                 "it is, say so with requires_grad_(False)",
             )
+        elif f.path in life.unused and f.owner_path in evidence.elsewhere:
+            yield Finding(
+                "warn",
+                f.path,
+                f"none of the {evidence.rows} rows is sent through this {f.owner}, though others "
+                "would be",
+                "give more rows, so that each part sees some",
+            )
         elif f.path in life.unused:
             yield Finding(
                 "fail",
@@ -180,29 +158,14 @@ def _gradients(evidence: Evidence) -> Iterator[Finding]:
                 f"this {f.owner}'s parameter is trainable and not in the optimiser",
                 "give the optimiser all of module.parameters(), after the module is complete",
             )
-    yield from _dead(_never_woken(evidence), evidence)
-
-
-def _never_woken(evidence: Evidence) -> list[ParameterFacts]:
-    """Parameters without a gradient, but for biases that what follows subtracts again."""
-    life = evidence.life
-    known = life.detached | life.unused
-    dead = [
-        f
-        for f in evidence.facts
-        if f.trainable and f.path not in life.wakes and f.entries and f.path not in known
-    ]
-    alive = {f.owner_path for f in evidence.facts if f.path in life.wakes and f.role != Role.BIAS}
-    return [f for f in dead if not (f.role == Role.BIAS and f.owner_path in alive)]
+    yield from _dead(never_woken(evidence), evidence)
 
 
 def _dead(dead: list[ParameterFacts], evidence: Evidence) -> Iterator[Finding]:
     facts, steps = evidence.facts, evidence.life.steps
     if not dead:
         return
-    roots = [
-        f for f in facts if f.all_zero and f.role != Role.BIAS and (f in dead or not f.trainable)
-    ]
+    roots = [f for f in facts if f.path in evidence.zeros]
     for f in roots:
         others = listed([g.path for g in roots if g is not f])
         yield Finding(
@@ -217,9 +180,9 @@ def _dead(dead: list[ParameterFacts], evidence: Evidence) -> Iterator[Finding]:
             if f.role == Role.NORM_WEIGHT
             else "of layers in series at most one may start at 0",
         )
-    if roots:
-        return  # the others follow from these
     for f in dead:
+        if f in roots or f.path in evidence.explained:
+            continue
         yield Finding(
             "fail",
             f.path,
@@ -231,11 +194,11 @@ def _dead(dead: list[ParameterFacts], evidence: Evidence) -> Iterator[Finding]:
 
 
 def _alike(evidence: Evidence, trained: nn.Module) -> Iterator[Finding]:
-    """Layers whose units began all alike, by what the training steps made of them."""
+    """Layers whose units began alike, by what the training steps made of them."""
     owners = {
         f.path: owned for f, owned in zip(evidence.facts, owned_parameters(trained), strict=True)
     }
-    steps = evidence.life.steps
+    steps = evidence.life.steps + 1
     for f in evidence.facts:
         wakes = evidence.life.wakes.get(f.path)
         if f.role != Role.WEIGHT or wakes is None or f.entries < 2:
@@ -260,6 +223,17 @@ def _alike(evidence: Evidence, trained: nn.Module) -> Iterator[Finding]:
                 "do all the same",
                 "initialise the layer behind it with random numbers",
             )
+        elif f.duplicates and f.std:
+            still_equal = duplicate_units(owner, parameter)
+            if not still_equal and f.duplicates < unit_count(owner, parameter) - 1:
+                continue  # copies that part, as an upsampling starts with
+            yield Finding(
+                "fail" if units_alike(owner, parameter) else "warn",
+                f.path,
+                f"{f.duplicates} units of this {f.owner} began as copies of others, and after "
+                f"{steps} steps {still_equal} still are",
+                "initialise it, and the layer behind it, with random numbers",
+            )
 
 
 def _layers(evidence: Evidence) -> Iterator[Finding]:
@@ -268,8 +242,8 @@ def _layers(evidence: Evidence) -> Iterator[Finding]:
         yield Finding(
             "warn",
             path,
-            f"this {kinds[path]} puts out 0 throughout and nothing leads around it: the network "
-            "starts by saying the same of everything",
+            f"this {kinds[path]} puts out the same for every row and nothing leads around it: the "
+            "network starts by saying the same of everything",
             "set its weight to 1; only the last norm of a residual branch may start at 0",
         )
     stds = {f.path: (f.std, f.expected_std) for f in evidence.facts}
@@ -285,12 +259,13 @@ def _layers(evidence: Evidence) -> Iterator[Finding]:
     if evidence.rows < ROWS_FOR_IDLE:
         return
     for start, end in zip(evidence.start.activations, evidence.end.activations, strict=False):
-        if (start.idle or 0.0) >= IDLE and (end.idle or 0.0) >= IDLE:
+        many = start.units >= UNITS_FOR_IDLE
+        if many and (start.idle or 0.0) >= IDLE and (end.idle or 0.0) >= IDLE:
             yield Finding(
                 "warn",
                 start.path,
-                f"{start.idle:.0%} of the units of its {start.function} are 0 for every row, and "
-                f"after {evidence.life.steps} steps {end.idle:.0%}",
+                f"{start.idle:.0%} of the units of its {start.function} are cut off for every "
+                f"row, and after {evidence.life.steps + 1} steps {end.idle:.0%}",
                 "look at the bias and the spread of the layer before it",
             )
         if (start.saturated or 0.0) >= SATURATED and (end.saturated or 0.0) >= SATURATED:
@@ -322,21 +297,30 @@ def _outputs(evidence: Evidence) -> Iterator[Finding]:
             "fail" if all_constant else "warn",
             f"output {name}",
             "the same for every row of input"
-            + (f", before and after {life.steps} steps of training"
-               if not life.answers_at_start[name] else f" after {life.steps} steps of training")
+            + (f", before and after {life.steps + 1} steps of training"
+               if not life.answers_at_start[name] else f" after {life.steps + 1} steps of training")
             + (f"; its rows become equal in {where.path} ({where.kind})" if where else ""),
             "follow the input through the layers to where its rows become equal: a factor of 0, a "
             "softmax over an axis of one entry, a norm over the wrong axis",
         )  # fmt: skip
     for name, matters in evidence.inputs.items():
-        if not matters and not all_constant:
+        if not any(matters.values()) and not all_constant:
             yield Finding(
                 "warn",
                 f"input {name}",
                 "no output changes with it",
                 "use it in forward, or leave it out",
             )
+    for name in evidence.random:
+        yield Finding(
+            "warn",
+            f"output {name}",
+            "another answer each time that the same rows are asked about, in eval mode",
+            "look for dropout or noise that does not ask whether the module is in training",
+        )
     for name in evidence.coupled:
+        if name in evidence.random:
+            continue
         yield Finding(
             "warn",
             f"output {name}",
@@ -352,8 +336,8 @@ def _learning(evidence: Evidence) -> Iterator[Finding]:
     if evidence.life.answers and not any(evidence.life.answers.values()):
         return  # said already, and with the place
     yield Finding(
-        "fail",
-        "",
+        "warn" if evidence.sound else "fail",
+        f"output {learning.objective}" if learning.objective != "loss" else "loss",
         f"in {learning.steps} steps on one batch the loss came from {short(learning.start)} to "
         f"{short(learning.learnt)}, and an answer that ignores the input reaches "
         f"{short(learning.ignoring)}",
@@ -379,14 +363,3 @@ def _settled(evidence: Evidence, found: set[str]) -> list[Suspicion]:
         elif f.std == 0.0 and f.role == Role.WEIGHT and not f.trainable:
             settled.append(Suspicion(f.path, f"every entry is {short(f.mean)}", verdict))
     return settled
-
-
-def listed(paths: list[str]) -> str:
-    """The first few paths, and how many more."""
-    more = len(paths) - NAMED
-    return ", ".join(paths[:NAMED]) + (f" and {more} more" if more > 0 else "")
-
-
-def short(number: float | None) -> str:
-    """Four digits."""
-    return "none" if number is None else f"{number:.4g}"

@@ -23,7 +23,7 @@ import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
 
-from azx.runtime.errors import CheckFailed
+from azx.runtime.errors import CheckFailed, first_line
 
 Arrays = dict[str, NDArray[Any]]
 Axes = Mapping[str, int | None]
@@ -96,7 +96,7 @@ def answers_elsewhere(
     """The outputs of the file at `path` for each question, from a fresh process without torch.
 
     A question is a batch size and the rows that are asked for, in this order. Raises `CheckFailed`
-    with the other process' words where the file does not load or run there.
+    with the other process' words where the file does not load or run there, or takes too long.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -110,14 +110,19 @@ def answers_elsewhere(
         (folder / "job.json").write_text(json.dumps(job))
         np.savez(folder / "inputs.npz", **inputs)  # type: ignore[arg-type]
         paths = os.pathsep.join(filter(None, sys.path))
-        done = subprocess.run(
-            [sys.executable, "-m", "azx.runtime.answers", str(folder)],
-            env={**os.environ, "PYTHONPATH": paths},
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                [sys.executable, "-m", "azx.runtime.answers", str(folder)],
+                env={**os.environ, "PYTHONPATH": paths},
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise CheckFailed(
+                f"the process that runs the file has no answer after {PATIENCE} seconds"
+            ) from error
         if (folder / "error.txt").exists():
             raise CheckFailed((folder / "error.txt").read_text())
         if done.returncode or not (folder / "answers.npz").exists():
@@ -152,8 +157,7 @@ def _answer(folder: Path) -> None:
                 answers[f"{index} {output}"] = array
     except Exception as error:  # onnxruntime's own exceptions share no base
         at = f" at batch {size}" if size else ""
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        (folder / "error.txt").write_text(f"onnxruntime fails{at}: {first[:300]}")
+        (folder / "error.txt").write_text(f"onnxruntime fails{at}: {first_line(error)}")
         return
     np.savez(folder / "answers.npz", **answers)  # type: ignore[arg-type]
 

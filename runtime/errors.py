@@ -59,3 +59,9 @@ class CheckFailed(AzxError):
 
 class ProviderWarning(UserWarning):
     """A better execution provider is there, and does not work."""
+
+
+def first_line(error: BaseException) -> str:
+    """Type and first line of an error, for a message that names its cause."""
+    text = str(error).strip()
+    return f"{type(error).__name__}: {text.splitlines()[0][:200]}" if text else type(error).__name__

@@ -11,7 +11,13 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 
 from azx.runtime.contract import BOARD, POLICY_LOGITS, REQUIRED_OUTPUTS, VALUE, Q
-from azx.runtime.errors import ModelError, ProviderError, ProviderWarning, UsageError
+from azx.runtime.errors import (
+    ModelError,
+    ProviderError,
+    ProviderWarning,
+    UsageError,
+    first_line,
+)
 from azx.runtime.evaluator import Evaluation
 from azx.runtime.modelfile import ModelFile, read_model
 from azx.runtime.variant import Variant
@@ -97,7 +103,7 @@ class OnnxEvaluator:
             session = ort.InferenceSession(self.model.data, options, providers=wanted)
         except Exception as error:  # onnxruntime's own exceptions share no base
             raise ModelError(
-                f"{self.model.path}: onnxruntime cannot load it: {_first_line(error)}"
+                f"{self.model.path}: onnxruntime cannot load it: {first_line(error)}"
             ) from error
         if len(wanted) > 1 and session.get_providers()[0] != PROVIDERS["cuda"]:
             self._without_cuda(provider, session.get_providers()[0])
@@ -184,7 +190,7 @@ class OnnxEvaluator:
             self.session.run_with_iobinding(binding)
         except Exception as error:  # onnxruntime's own exceptions share no base
             raise ModelError(
-                f"{self.model.path} fails on a batch of {count}: {_first_line(error)}"
+                f"{self.model.path} fails on a batch of {count}: {first_line(error)}"
             ) from error
         # A sum is finite only if all its terms are, and is quicker than looking at each.
         if not all(np.isfinite(result.sum()) for result in results):
@@ -192,10 +198,6 @@ class OnnxEvaluator:
                 f"{self.model.path} gives NaN or Inf: its weights are broken; `azx doctor` on the "
                 "run it came from tells where"
             )
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:200]
 
 
 def open_model(

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import copy
 import json
+import random
+from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from corpus import HEALTHY, SICK, SUSPECT
-from corpus.parts import mlp
+from corpus.parts import Lambda, mlp
 from torch import Tensor, nn
 
 from azx.export import Audit, audit
@@ -111,7 +115,7 @@ def test_the_gain_of_norms_is_the_one_that_acts() -> None:
     for name in ("RMSNorm", "RMSNorm with 1 + w", "RMSNorm of one's own"):
         norm = next(x for x in audit(seeded(name), ROWS).layers.layers if x.path == "1")
         assert norm.is_norm
-        assert norm.gain == pytest.approx(1.0, abs=0.01), name
+        assert norm.gain == pytest.approx(1.0, abs=0.15), name
     linear = next(x for x in audit(seeded("RMSNorm"), ROWS).layers.layers if x.path == "0")
     assert not linear.is_norm
 
@@ -134,7 +138,7 @@ def test_gradients_and_updates_at_the_first_steps_and_the_last() -> None:
         assert all(s.gradient > 0 and s.weight > 0 for s in steps)
         # Adam's first steps move every entry by the learning rate.
         assert steps[0].update == pytest.approx(1e-3, rel=0.05)
-        assert steps[-1].update is None
+        assert 0 < steps[-1].update < 2e-3
 
 
 def test_layers_tell_where_the_rows_become_equal() -> None:
@@ -184,16 +188,119 @@ def test_what_one_row_cannot_tell() -> None:
     assert found.problems(strict=True) == []
 
 
+def test_rows_that_are_equal_are_no_fault_of_the_network() -> None:
+    module = seeded("multi-layer")
+    found = audit(module, ROWS[:1].expand(16, 8))
+    assert ["not looked at" in f.what for f in found.findings] == [True]
+    assert found.learning is None
+    almost = ROWS[:1].repeat(16, 1)
+    almost[0] += 1.0
+    assert audit(module, almost).findings == []
+
+
+class Routed(nn.Module):
+    """Each row goes through one expert of eight."""
+
+    def __init__(self, forgotten: bool) -> None:
+        super().__init__()
+        self.router = nn.Linear(8, 8)
+        self.experts = nn.ModuleList(nn.Linear(8, 4) for _ in range(8))
+        self.forgotten = nn.Linear(8, 4) if forgotten else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight, chosen = self.router(x).softmax(-1).max(-1)
+        y = x.new_zeros(len(x), 4)
+        for at, expert in enumerate(self.experts):
+            rows = (chosen == at).nonzero()[:, 0]
+            if len(rows):
+                y = y.index_put((rows,), expert(x[rows]) * weight[rows, None])
+        return y
+
+
+def test_experts_without_a_row_are_told_from_forgotten_layers() -> None:
+    torch.manual_seed(0)
+    found = audit(Routed(forgotten=True), ROWS)
+    assert set(failures(found)) == {"forgotten.weight", "forgotten.bias"}
+    idle = {f.path for f in found.findings if f.severity == "warn"}
+    assert idle
+    assert all(path.startswith("experts.") for path in idle)
+    assert all("is sent through" in f.what for f in found.findings if f.path in idle)
+
+
+def test_whole_numbers_are_said_to_tell_nothing() -> None:
+    module = nn.Sequential(nn.Linear(8, 4), Lambda(lambda x: x.argmax(1)))
+    found = audit(module, ROWS)
+    assert [(f.severity, f.path) for f in found.findings] == [("warn", "output output")]
+    assert "whole numbers" in found.findings[0].what
+
+
+def test_half_precision_is_trained_in_float32() -> None:
+    for dtype in (torch.float16, torch.bfloat16):
+        found = audit(seeded("multi-layer").to(dtype), ROWS.to(dtype))
+        assert found.findings == []
+        assert {f.dtype for f in found.parameters} == {str(dtype).removeprefix("torch.")}
+
+
+class ByKeyword(nn.Module):
+    """Takes its input by name alone."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(8, 4)
+
+    def forward(self, *, x: Tensor) -> Tensor:
+        return self.linear(x)
+
+
+def test_inputs_by_keyword_alone() -> None:
+    assert audit(ByKeyword(), ROWS).findings == []
+    assert audit(ByKeyword(), {"x": ROWS}).findings == []
+
+
+@pytest.mark.parametrize(
+    ("loss", "says"),
+    [
+        (lambda outputs: 0.5, "one number, found float"),
+        (lambda outputs: outputs, r"one number, found \[16, 4\]"),
+        (lambda outputs: outputs.nothing, "the loss fails on what forward returns"),
+    ],
+)
+def test_losses_that_are_none(loss: Callable[[Any], Any], says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        audit(seeded("multi-layer"), ROWS, loss=loss)
+
+
+def test_what_a_function_shuts_off_has_a_name() -> None:
+    """So that it can be meant."""
+
+    class Shut(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Linear(8, 16), nn.Linear(16, 4)
+            nn.init.constant_(self.first.bias[:14], -50.0)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.second(torch.relu(self.first(x)))
+
+    torch.manual_seed(0)
+    (finding,) = audit(Shut(), ROWS).findings
+    assert finding.path == "relu after first"
+    assert audit(Shut(), ROWS, meant={finding.path: "a mask"}).findings == []
+
+
 def test_nothing_of_the_module_changes() -> None:
-    made = nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8), nn.Dropout(), nn.Linear(8, 2))
+    drawing = Lambda(lambda x: x * random.random() * np.random.rand())  # noqa: NPY002
+    made = nn.Sequential(nn.Linear(8, 8), nn.BatchNorm1d(8), drawing, nn.Linear(8, 2))
     made.train()
     made[1].eval()
     made(ROWS).sum().backward()
     before = copy.deepcopy(made.state_dict())
     gradients = [p.grad.clone() for p in made.parameters()]
     state, rows = torch.get_rng_state(), ROWS.clone()
+    numbers = random.getstate(), np.random.get_state()[1].tobytes()  # noqa: NPY002
     audit(made, ROWS, seed=7)
     assert torch.equal(torch.get_rng_state(), state)
+    assert numbers == (random.getstate(), np.random.get_state()[1].tobytes())  # noqa: NPY002
     assert torch.equal(rows, ROWS)
     assert torch.backends.mha.get_fastpath_enabled()
     assert [m.training for m in made] == [True, False, True, True]
@@ -235,7 +342,7 @@ def test_inputs_are_read_as_they_are_written() -> None:
         True,
     )
     second = parse_input("x=float32[5,batch,length]")
-    assert (second.batch_axis, second.shape(3, other=9)) == (1, (5, 3, 9))
+    assert (second.batch_axis, second.shape(3, {"length": 9})) == (1, (5, 3, 9))
     for wrong in ("x", "x=float32", "x=float99[batch]", "x=float32[batch,-1]", "=float32[2]"):
         with pytest.raises(UsageError):
             parse_input(wrong)

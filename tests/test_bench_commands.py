@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import shutil
 import time
 from collections.abc import Iterator
@@ -22,16 +23,19 @@ from cli_testing import REPOSITORY, good, refused, run
 from azx.export.inputs import Batch
 from azx.export.precision import Precision, converted
 from azx.runtime.bench import clock
+from azx.runtime.bench.inference import onnx_engine
 from azx.runtime.bench.layout import RESULT
+from azx.runtime.bench.processes import Helper, together
 from azx.runtime.bench.providers import providers_here
 from azx.runtime.bench.result import read_result
 from azx.runtime.bench.time_spent import Watched, ask_rules_again, rules_seconds
 from azx.runtime.contract import BOARD
-from azx.runtime.errors import ProviderError, RecordError
+from azx.runtime.errors import ProviderError, RecordError, WorkerError
 from azx.runtime.evaluator import HashEvaluator
 from azx.runtime.modelfile import ModelCard, read_model, seal
 from azx.runtime.models import shipped_model
 from azx.runtime.onnx_evaluator import OnnxEvaluator
+from azx.runtime.rules import all_gains
 from azx.runtime.search import Budget, Search
 from azx.runtime.search.tree import OPEN
 from azx.runtime.seeds import draw_orders, game_keys
@@ -92,14 +96,17 @@ def test_inference_measures_every_network_and_thread_in_turns(mini: Path, tmp_pa
 
 def test_what_has_got_slower_fails(everything: Path, tmp_path: Path) -> None:
     good(run("bench", "compare", everything, everything, "--fail-over", "0%"))
-    slower = json.loads(everything.read_text())
-    for row in slower["inference"]["rows"]:
-        row["rounds"] = [[2 * seconds for seconds in runs] for runs in row["rounds"]]
-    (tmp_path / "slower.json").write_text(json.dumps(slower))
+    before, after = tmp_path / "before.json", tmp_path / "after.json"
+    made = json.loads(everything.read_text())
+    for path, seconds in ((before, 0.01), (after, 0.02)):
+        for row in made["inference"]["rows"]:
+            row["rounds"] = [[seconds * (1 + n / 1000)] for n in range(10)]
+        path.write_text(json.dumps(made))
     refused(
-        run("bench", "compare", everything, tmp_path / "slower.json", "--fail-over", "5%"),
-        "worse by more than 5%: boards/s", code=1,
+        run("bench", "compare", before, after, "--fail-over", "5%"),
+        "worse by more than 5%: boards/s, mini, cpu, 1 thread, batch 1 by 50.0%", code=1,
     )  # fmt: skip
+    good(run("bench", "compare", after, before, "--fail-over", "5%"))
 
 
 class _Slow:
@@ -161,6 +168,22 @@ def test_every_provider_is_measured_that_a_session_really_gets(
     assert providers_here(model) == ["cpu", "cuda"]
 
 
+def test_a_call_of_the_network_alone_has_all_threads(
+    mini: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Players have a thread for each lane, and one thread a call: that is not what is measured."""
+    threads = []
+
+    class Kept(OnnxEvaluator):
+        def __init__(self, *asked: Any) -> None:
+            super().__init__(*asked)
+            threads.append(self.session.get_session_options().intra_op_num_threads)
+
+    monkeypatch.setattr("azx.runtime.bench.inference.OnnxEvaluator", Kept)
+    onnx_engine("net", read_model(mini), "cpu", 3).open()
+    assert threads == [3]
+
+
 def test_float32_fp16_and_int8_side_by_side(tmp_path: Path) -> None:
     model = onnx.load(shipped_model("mini"))
     del model.metadata_props[:]
@@ -211,6 +234,19 @@ def test_search_and_selfplay(mini: Path, tmp_path: Path) -> None:
         assert f"<figcaption>{figure}</figcaption>" in page.read_text()
 
 
+def test_what_happens_in_another_process_is_told_here() -> None:
+    with Helper() as helper:
+        assert together([helper], max, 3, 5) == [5]
+        helper.ask(int, "x")
+        with pytest.raises(ValueError, match="invalid literal"):
+            helper.answer()
+        helper.ask(time.sleep, 0)
+        assert helper.answer() is None  # an error was not the end of it
+        helper.ask(os._exit, 3)
+        with pytest.raises(WorkerError, match="ended: 3"):
+            helper.answer()
+
+
 def test_rules_are_asked_again_what_the_search_asked() -> None:
     """The bare loop goes over every judged board and every edge, and finds the search's gains."""
     orders, keys = draw_orders(MINI, game_keys(0, 3)), game_keys(0, 3)
@@ -218,16 +254,20 @@ def test_rules_are_asked_again_what_the_search_asked() -> None:
     boards = MINI.empty_boards(3)
     boards[:, :2] = orders[:, :2]
     search.run(boards, np.ascontiguousarray(orders[:, 2]), keys)
-    trees, expected, judged = search.trees, 0, 0
+    trees, expected = search.trees, 0
+    gains = np.zeros((MINI.tiles, MINI.cells), dtype=np.float32)
     for g in range(3):
-        judged += int((trees.chance[g, : trees.tree[g]["chances"]]["state"] == OPEN).sum())
+        nodes = slice(0, trees.tree[g]["chances"])
+        judged = trees.board[g, nodes][trees.chance[g, nodes]["state"] == OPEN]
+        assert len(judged) > 1
+        gains += all_gains(MINI, judged).sum(axis=0)
         for d in range(trees.tree[g]["decisions"]):
             edges = trees.edge[g, d, : trees.decision[g, d]["edges"]]
             expected += int(edges["gain"].sum())
-    scratch = np.zeros((MINI.tiles, MINI.cells), dtype=np.float32)
+    scratch = np.zeros_like(gains)
     assert ask_rules_again(search.tables, trees, scratch) == expected > 0
-    assert judged > 3
-    assert scratch.any()
+    np.testing.assert_array_equal(scratch, gains)
+    assert gains.any()
     assert 0 < rules_seconds(search) < 1
 
 

@@ -28,20 +28,25 @@ ROUNDS_OF: dict[str, Draw] = {
 
 @pytest.mark.parametrize("kind", ROUNDS_OF)
 def test_intervals_of_medians_hold_what_they_promise(kind: str) -> None:
-    """95% intervals hold the true median in 92% to 99% of 400 experiments: from 8 rounds on."""
+    """95% intervals hold the true median in 91% to 98% of 400 experiments: from 8 rounds on."""
     rng = np.random.default_rng(0)
-    true = 100.0 * (2**0.05 * 2**-0.05)
     for rounds in (8, ROUNDS):
         found = [median_of(ROUNDS_OF[kind](rng, rounds)) for _ in range(400)]
         assert all(each.low <= each.median <= each.high for each in found)
-        held = sum(each.low <= true <= each.high for each in found)
-        assert 0.92 <= held / 400 <= 1.0, f"{held} of 400 with {rounds} rounds"
+        held = sum(each.low <= 100.0 <= each.high for each in found)
+        assert 0.91 <= held / 400 <= 0.98, f"{held} of 400 with {rounds} rounds"
 
 
 def test_three_rounds_are_too_few() -> None:
     rng = np.random.default_rng(1)
     found = [median_of(rng.normal(100.0, 5.0, 3)) for _ in range(400)]
     assert sum(each.low <= 100.0 <= each.high for each in found) / 400 < 0.90
+
+
+def test_one_slow_round_makes_no_interval_wide() -> None:
+    steady = [99.0, 99.5, 100.0, 100.0, 100.5, 101.0, 99.8, 100.2, 100.1]
+    found, with_slow = median_of([*steady, 99.9]), median_of([*steady, 50.0])
+    assert with_slow.high - with_slow.low < 3 * (found.high - found.low)
 
 
 def test_ratios_find_a_tenth_and_nothing_in_nothing() -> None:

@@ -50,6 +50,19 @@ def constant_thing():
     torch.nn.init.constant_(made[0].weight, 0.2)
     return made
 
+class WithASpare(torch.nn.Sequential):
+    def forward(self, x):
+        return self[0](x)
+
+def with_a_spare():
+    torch.manual_seed(0)
+    made = WithASpare(torch.nn.Linear(3, 4))
+    made.spare = torch.nn.Linear(3, 4)
+    return made
+
+def leaves():
+    raise SystemExit("usage: a program")
+
 def loss(outputs):
     return (outputs - 1).square().mean()
 
@@ -78,7 +91,10 @@ def test_doctor_tells_the_living_from_the_dead(networks: str) -> None:
     dead = run("doctor", f"{networks}:dead")
     refused(dead, "is not healthy", code=1)
     assert re.search(r"^fail +trunk\.blocks\.0\.norm1\.weight", dead.stdout, re.MULTILINE)
-    refused(run("doctor", f"{networks}:another_thing"), "cannot", "Sequential")
+    refused(run("doctor", f"{networks}:another_thing"), "cannot", "Sequential", "--input")
+    refused(run("doctor", f"{networks}:leaves"), "SystemExit: usage: a program")
+    twice = [word for _ in range(2) for word in ("--input", "x=float32[batch,3]")]
+    refused(run("doctor", f"{networks}:another_thing", *twice), "--input x=... is given twice")
     refused(run("doctor", f"{networks}:nobody"), "has no 'nobody'")
     refused(run("doctor", "runs/none"), "no such run or checkpoint", "package.module:factory")
 
@@ -203,3 +219,43 @@ def test_doctor_asks_the_optimizer(networks: str) -> None:
     assert "not in the optimiser" in " ".join(forgotten.stdout.split())
     refused(run(*command, "--optimizer", f"{networks}:loss"), "fails:")
     refused(run(*command, "--optimizer", f"{networks}:another"), "has no 'another'")
+
+
+def test_inputs_in_float64_are_explained(networks: str, tmp_path: Path) -> None:
+    rows = np.random.default_rng(0).normal(size=(20, 3))
+    np.savez(tmp_path / "rows.npz", x=rows)
+    refused(
+        run("doctor", f"{networks}:another_thing", "--inputs", tmp_path / "rows.npz"),
+        "x in --inputs is float64",
+        ".astype(numpy.float32)",
+    )
+
+
+def test_rows_of_a_file_are_taken_from_all_of_it(networks: str, tmp_path: Path) -> None:
+    """The first ones may all be the same."""
+    rows = np.zeros((200, 3), dtype=np.float32)
+    rows[100:] = np.random.default_rng(0).normal(size=(100, 3))
+    np.savez(tmp_path / "rows.npz", x=rows)
+    shown = good(run("doctor", f"{networks}:another_thing", "--inputs", tmp_path / "rows.npz"))
+    assert "not looked at" not in shown
+
+
+def test_what_is_meant_goes_through_the_gate_too(networks: str, tmp_path: Path) -> None:
+    given = (f"{networks}:with_a_spare", "--input", "x=float32[batch,3]")
+    out = ("--out", tmp_path / "net.onnx")
+    refused(run("export", *given, *out), "refuses", code=1)
+    spares = [f"spare.{name}=loaded later" for name in ("weight", "bias")]
+    reasons = [word for text in spares for word in ("--meant", text)]
+    assert "written" in good(run("export", *given, *out, *reasons))
+    loss = ("--loss", f"{networks}:loss")
+    assert "written" in good(run("export", *given, *out, *reasons, *loss))
+
+
+def test_the_page_has_every_figure(networks: str, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    given = ("--input", "x=float32[batch,3]", "--html", page)
+    good(run("doctor", f"{networks}:another_thing", *given))
+    text = page.read_text()
+    for figure in ("min", "max", "zeros", "expected", "update at 0", "update at 4", "saturated"):
+        assert f"<th>{figure}</th>" in text
+    assert "does the output depend on the input?" in text

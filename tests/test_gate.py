@@ -276,6 +276,41 @@ def test_force_stamps_what_fails_and_only_that(tmp_path: Path) -> None:
     assert read_sealed(out).card.verified
 
 
+def test_inputs_that_no_file_can_have(tmp_path: Path) -> None:
+    module = nn.Linear(8, 4)
+    for text, says in (
+        ("x=float32[8]", "needs an axis named batch"),
+        ("x=bfloat16[batch,8]", "x is bfloat16"),
+    ):
+        specs = [parse_input(text)]
+        with pytest.raises(UsageError, match=says):
+            export_model(module.to(specs[0].dtype), specs, tmp_path / "net.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+class WithASpare(nn.Module):
+    """A layer that forward does not use."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.used, self.spare = nn.Linear(8, 4), nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.used(x)
+
+
+def test_a_module_without_parameters_and_one_that_is_meant(tmp_path: Path) -> None:
+    out, specs = tmp_path / "net.onnx", [parse_input("x=float32[batch,8]")]
+    assert export_model(nn.Softmax(dim=1), specs, out).passed
+    torch.manual_seed(0)
+    idle = WithASpare()
+    assert "audit" in refused(idle, tmp_path, specs)[1]
+    reasons = {"spare.weight": "loaded later", "spare.bias": "loaded later"}
+    assert export_model(idle, specs, out, meant=reasons).passed
+    with pytest.raises(GateRefused, match="audit: weight"):
+        export_model(nn.Linear(8, 4), specs, out, loss=lambda y: y.detach().sum())
+
+
 class Lengths(nn.Module):
     """Reads sequences of any length: each place less the mean, or with what came before it."""
 
@@ -293,7 +328,7 @@ def test_other_free_axes_are_tried_at_other_sizes(tmp_path: Path) -> None:
     specs = [parse_input("x=float32[batch,length,4]")]
     report = export_model(Lengths(recurrent=False), specs, tmp_path / "net.onnx")
     names = [check.name for check in report.checks]
-    assert {"parity output at size 5", "parity batches at size 9"} <= set(names)
+    assert {"parity output at length 5", "parity batches at length 11"} <= set(names)
     card = read_sealed(tmp_path / "net.onnx").card
     assert card.interface["outputs"][0]["axes"] == ["batch", "length", 3]
     assert np.all(np.array(card.bounds["output"]) > 0)

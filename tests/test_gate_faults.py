@@ -20,7 +20,7 @@ from azx.export import gate
 from azx.export.emit import Emitted, emit, graph_faults
 from azx.export.families import Families, board_families, input_families
 from azx.export.gate import GateRefused, export_model
-from azx.export.inputs import InputSpec, parse_input
+from azx.export.inputs import Batch, InputSpec, parse_input
 from azx.export.interface import Interface, Named, PlaysTheGame, board_spec, interface_of
 from azx.export.locate import first_departure
 from azx.export.mutants import mutants_check
@@ -211,6 +211,16 @@ def faulty(graph: bytes, fault: Fault) -> bytes:
     return model.SerializeToString()
 
 
+def spoiling(fault: Fault) -> Callable[..., Emitted]:
+    """An `emit` that makes graphs with this fault."""
+
+    def emits(*given: object) -> Emitted:
+        made = emit(*given)
+        return replace(made, graph=faulty(made.graph, fault))
+
+    return emits
+
+
 def test_the_untouched_graph_passes(game: Subject, tmp_path: Path) -> None:
     assert game.failed(game.emitted.graph, tmp_path) == {}
 
@@ -305,6 +315,72 @@ def test_best_moves_and_kl(game: Subject) -> None:
     assert not other.passed
     assert other.figures["flips"] > other.figures["decisions"] / 2
     assert other.figures["kl"] > 1e-3
+
+
+def ends_as(model: onnx.ModelProto, axes: list[int]) -> None:
+    """Give the output the sizes of its own `axes`, in this order."""
+    out, make = model.graph.output[0].name, onnx.helper.make_node
+    picks = [numpy_helper.from_array(np.array([at], dtype=np.int64), f"at_{at}") for at in {*axes}]
+    model.graph.initializer.extend(picks)
+    followed_by(
+        model,
+        out,
+        make("Shape", ["free"], ["sizes"]),
+        *(make("Gather", ["sizes", f"at_{at}"], [f"size_{at}"]) for at in {*axes}),
+        make("Concat", [f"size_{at}" for at in axes], ["new_sizes"], axis=0),
+        make("Reshape", ["free", "new_sizes"], [out]),
+    )
+
+
+def square(model: onnx.ModelProto) -> None:
+    """Right for planes that are as wide as they are high, and symbolic in both."""
+    ends_as(model, [0, 1, 2, 2])
+
+
+def named_wrongly(model: onnx.ModelProto) -> None:
+    for axis, name in zip(model.graph.output[0].type.tensor_type.shape.dim[2:], "wh", strict=True):
+        axis.dim_param = name
+
+
+PLANES = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 2, 1))
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [(square, "onnxruntime fails"), (named_wrongly, "an axis of output follows w, expected h")],
+)
+def test_free_axes_are_not_taken_for_one_another(
+    fault: Fault, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "emit", spoiling(fault))
+    with pytest.raises(GateRefused, match=says):
+        export_model(PLANES, [parse_input("x=float32[batch,3,h,w]")], tmp_path / "net.onnx")
+
+
+def wrong_from_60_on(model: onnx.ModelProto) -> None:
+    """Right for batches below 60."""
+    scalars = {"limit": np.int64(60), "first": np.int64(0), "nothing": np.float32(0.0)}
+    stored_ones = [numpy_helper.from_array(np.array(v), name) for name, v in scalars.items()]
+    model.graph.initializer.extend(stored_ones)
+    make, out = onnx.helper.make_node, model.graph.output[0].name
+    followed_by(
+        model,
+        out,
+        make("Shape", ["free"], ["sizes"]),
+        make("Gather", ["sizes", "first"], ["rows"]),
+        make("Less", ["rows", "limit"], ["few"]),
+        make("Where", ["few", "free", "nothing"], [out]),
+    )
+
+
+def test_a_batch_of_64_is_tried_with_few_rows_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = HEALTHY["multi-layer"]
+    given = Batch({"x": torch.randn(5, 8, generator=torch.Generator().manual_seed(0))}, {"x": 0})
+    monkeypatch.setattr(gate, "emit", spoiling(wrong_from_60_on))
+    with pytest.raises(GateRefused, match="at batch 64"):
+        export_model(case.module(), case.specs, tmp_path / "net.onnx", given=given)
 
 
 class OnlyFloat32(nn.Module):

@@ -72,6 +72,17 @@ def test_another_persons_network_gets_smaller(precision: Precision, tmp_path: Pa
     assert small.stat().st_size < exact.stat().st_size
 
 
+@pytest.mark.parametrize("precision", [Precision.COMPACT, Precision.FP16])
+def test_large_inputs_have_bounds_of_their_own(precision: Precision, tmp_path: Path) -> None:
+    """Answers to inputs of a thousand are off by more than those to ordinary ones."""
+    torch.manual_seed(0)
+    plain = nn.Sequential(
+        nn.Linear(32, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 8)
+    )
+    specs = [parse_input("x=float32[batch,32]")]
+    assert export_model(plain, specs, tmp_path / "net.onnx", precision=precision).passed
+
+
 def test_a_player_in_float16(tmp_path: Path) -> None:
     network = PolicyValueNetwork(MINI, NetworkConfig(width=64, blocks=1, groups=8))
     initialise(network, 1, network.heads)

@@ -120,11 +120,9 @@ def test_figures_leave_nothing_behind_in_a_page() -> None:
 def test_ticks_stand_where_something_is() -> None:
     """Whole numbers have no tick between them; a seventh curve looks like none before."""
     svg = figures.lines({"a": ([1, 2, 3], [1.0, 2.0, 3.0], None)}, "turn", "share")
-    labels = set(re.findall(r">([\d.]+)</text>", svg))
-    assert {"1", "2", "3"} <= labels
-    assert (
-        "2.5" not in re.search(r'id="f\w+-matplotlib.axis_1"(.*?)matplotlib.axis_2', svg, re.S)[1]
-    )
+    axis = re.search(r"matplotlib.axis_1(.*?)matplotlib.axis_2", svg, re.DOTALL)
+    assert axis
+    assert re.findall(r">([\d.]+)</text>", axis[1]) == ["1", "2", "3"]
     curves = {str(n): ([1, 2], [n, n], None) for n in range(7)}
     many = figures.lines(curves, "x", "y", marks=False)
     drawn = re.findall(r'style="(fill: none; [^"]*stroke: #[^"]*)"', many)

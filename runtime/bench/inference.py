@@ -38,13 +38,15 @@ class Engine:
 
 
 def onnx_engine(name: str, model: ModelFile, provider: str, threads: int) -> Engine:
-    """Bare `session.run` with all threads for one call."""
+    """`session_run` with all threads for one call."""
+    return Engine(
+        name, provider, threads, lambda: session_run(OnnxEvaluator(model, provider, threads))
+    )
 
-    def opened() -> Run:
-        evaluator = OnnxEvaluator(model, provider, threads)
-        return lambda boards: evaluator.session.run(evaluator.outputs, {BOARD: boards})
 
-    return Engine(name, provider, threads, opened)
+def session_run(evaluator: OnnxEvaluator) -> Run:
+    """Bare `session.run` of an evaluator's session."""
+    return lambda boards: evaluator.session.run(evaluator.outputs, {BOARD: boards})
 
 
 @dataclass(frozen=True)

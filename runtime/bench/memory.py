@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from azx.runtime.bench.processes import Helper
 from azx.runtime.contract import BOARD
 from azx.runtime.onnx_evaluator import OnnxEvaluator
-from azx.runtime.workers import SPAWN
 
 
 def memory_of(load: Callable[[], OnnxEvaluator], boards: NDArray[np.int8]) -> int | None:
@@ -22,8 +21,10 @@ def memory_of(load: Callable[[], OnnxEvaluator], boards: NDArray[np.int8]) -> in
     other networks before, this one would be given memory that they left. None where the system
     does not tell.
     """
-    with ProcessPoolExecutor(1, SPAWN) as process:
-        return process.submit(_growth, load, boards).result()
+    with Helper() as process:
+        process.ask(_growth, load, boards)
+        grown: int | None = process.answer()
+        return grown
 
 
 def _growth(load: Callable[[], OnnxEvaluator], boards: NDArray[np.int8]) -> int | None:

@@ -28,16 +28,15 @@ def providers_here(model: ModelFile) -> list[str]:
     return found
 
 
-def node_providers(evaluator: OnnxEvaluator) -> dict[str, int]:
+def node_providers(model: ModelFile, provider: str) -> dict[str, int]:
     """How many nodes of the optimised graph each provider really ran, by onnxruntime's profile."""
+    asked_for = OnnxEvaluator(model, provider, threads=1).session.get_providers()
     with tempfile.TemporaryDirectory() as folder:
         options = onnxruntime.SessionOptions()
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(folder) / "profile")
-        session = onnxruntime.InferenceSession(
-            evaluator.model.data, options, providers=evaluator.session.get_providers()
-        )
-        session.run(None, {BOARD: sample_boards(evaluator.variant, 1)})
+        session = onnxruntime.InferenceSession(model.data, options, providers=asked_for)
+        session.run(None, {BOARD: sample_boards(model.card.variant, 1)})
         events = json.loads(Path(session.end_profiling()).read_text())
     ran = [e["args"]["provider"] for e in events if e.get("args", {}).get("provider")]
     return dict(Counter(ran))

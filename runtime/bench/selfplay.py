@@ -7,11 +7,10 @@ games, so that whatever else the machine does hits both.
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache, partial
@@ -20,6 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from azx.runtime.bench.processes import Helper, together
 from azx.runtime.bench.rounds import ROUNDS, in_turns, median_of, noise_of
 from azx.runtime.bench.time_spent import Shares, Watched, rules_seconds, shares_of
 from azx.runtime.contract import BOARD
@@ -30,7 +30,6 @@ from azx.runtime.search import Budget, Search
 from azx.runtime.seeds import draw_orders, game_keys
 from azx.runtime.variant import Variant
 from azx.runtime.verify import sample_boards
-from azx.runtime.workers import SPAWN
 
 
 class SelfPlayCase(NamedTuple):
@@ -150,13 +149,14 @@ class _Ready(NamedTuple):
 class _Crew:
     """W processes that do the same at the same time."""
 
-    def __init__(self, processes: Sequence[ProcessPoolExecutor]) -> None:
+    def __init__(self, processes: Sequence[Helper]) -> None:
         self.processes = processes
         self.rounds = 0
 
     def get_ready(self, case: SelfPlayCase) -> _Ready:
         """Have everything compiled and every tree's memory given out; the first worker's word."""
-        return _results([p.submit(_get_ready, case.games, case.budget) for p in self.processes])[0]
+        ready: list[_Ready] = together(self.processes, _get_ready, case.games, case.budget)
+        return ready[0]
 
     def round(self, case: SelfPlayCase, batch: int, seconds: float) -> SelfPlayRound:
         """Games, between the network alone for `seconds` before and after."""
@@ -164,36 +164,25 @@ class _Crew:
         start = time.perf_counter()
         first = self.rounds * len(self.processes) * case.games
         self.rounds += 1
-        played = _results(
-            [
-                process.submit(_play, case.games, case.budget, first + number * case.games)
-                for number, process in enumerate(self.processes)
-            ]
-        )
+        for number, process in enumerate(self.processes):
+            process.ask(_play, case.games, case.budget, first + number * case.games)
+        played = [process.answer() for process in self.processes]
         taken = time.perf_counter() - start
         after = self._network_alone(batch, seconds)
         asked, network_seconds = zip(*played, strict=True)
         return SelfPlayRound(sum(asked), taken, sum(network_seconds), (before + after) / 2)
 
     def _network_alone(self, batch: int, seconds: float) -> float:
-        asked = [process.submit(_network_alone, batch, seconds) for process in self.processes]
-        return sum(_results(asked))
+        return sum(together(self.processes, _network_alone, batch, seconds))
 
 
 @contextmanager
 def _crew(workers: int, load: Callable[[], OnnxEvaluator]) -> Iterator[_Crew]:
-    """One executor for each process, so that each does its part of everything."""
+    """The processes, each with what opens the network."""
     with ExitStack() as stack:
-        yield _Crew(
-            [
-                stack.enter_context(ProcessPoolExecutor(1, SPAWN, _begin, (load,)))
-                for _ in range(workers)
-            ]
-        )
-
-
-def _results(asked: Sequence[Future[Any]]) -> list[Any]:
-    return [future.result() for future in asked]
+        processes = [stack.enter_context(Helper()) for _ in range(workers)]
+        together(processes, _begin, load)
+        yield _Crew(processes)
 
 
 # What follows happens in the processes.
@@ -202,14 +191,13 @@ _load: list[Callable[[], OnnxEvaluator]] = []
 
 
 def _begin(load: Callable[[], OnnxEvaluator]) -> None:
-    """Keep what opens the network. Ctrl-C is for the process that asked."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Keep what opens the network."""
     _load.append(load)
 
 
 @cache
 def _network() -> OnnxEvaluator:
-    """Opened when it is first asked for, so that an error reaches whoever asked."""
+    """Opened when it is first asked for."""
     return _load[0]()
 
 

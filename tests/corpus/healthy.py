@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -230,11 +232,25 @@ def normless() -> nn.Module:
     return nn.Sequential(*made, nn.Linear(8, 2))
 
 
+def stack(depth: int, width: int, activation: Callable[[], nn.Module]) -> nn.Module:
+    """Linear layers as torch initialises them, and nothing but an activation between them."""
+    widths = [8, *[width] * depth]
+    layers = (
+        part
+        for fan_in, fan_out in pairwise(widths)
+        for part in (nn.Linear(fan_in, fan_out), activation())
+    )
+    return nn.Sequential(*layers, nn.Linear(width, 2))
+
+
 HEALTHY: dict[str, Case] = {
     "linear": case(lambda: nn.Linear(8, 4)),
     "one unit": case(lambda: nn.Linear(8, 1)),
     "multi-layer": case(lambda: mlp(nn.ReLU())),
     "deep without norms": case(normless),
+    "three layers of sigmoids": case(lambda: stack(3, 16, nn.Sigmoid)),
+    "six narrow layers of ReLUs": case(lambda: stack(6, 8, nn.ReLU)),
+    "twelve layers of tanh": case(lambda: stack(12, 8, nn.Tanh)),
     "convolutions and GroupNorm": case(convolutions, PLANES),
     "convolutions and BatchNorm": case(lambda: convolutions(lambda: nn.BatchNorm2d(16)), PLANES),
     "InstanceNorm": case(lambda: convolutions(lambda: nn.InstanceNorm2d(16, affine=True)), PLANES),
@@ -246,6 +262,12 @@ HEALTHY: dict[str, Case] = {
     ),
     "transposed convolution": case(
         lambda: nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.ConvTranspose2d(8, 2, 3)), PLANES
+    ),
+    "transposed convolution by channel": case(
+        lambda: nn.Sequential(
+            nn.Conv2d(3, 64, 1), nn.ConvTranspose2d(64, 64, 4, 2, 1, groups=64), nn.Conv2d(64, 2, 1)
+        ),
+        PLANES,
     ),
     "zero last norms of branches": case(zero_last_norms),
     "zero last norm, convolutions": case(

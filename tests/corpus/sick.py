@@ -191,6 +191,30 @@ def frozen_zero_norm() -> nn.Module:
     return made
 
 
+def units_alike_at_random() -> nn.Module:
+    """Every unit the same, though no two weights of a unit are."""
+    made = mlp(nn.Tanh())
+    with torch.no_grad():
+        made[0].weight.copy_(made[0].weight[:1].expand(16, 8))
+        made[0].bias.zero_()
+        made[2].weight.copy_(made[2].weight[:, :1].expand(4, 16))
+    return made
+
+
+class FrozenTable(nn.Module):
+    """A frozen table of zeros, which is meant, and a ReLU somewhere else that is shut."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = zeroed(nn.Embedding(5, 16), "weight").requires_grad_(False)
+        self.stem, self.head = nn.Linear(8, 16), nn.Linear(16, 4)
+        self.shut, self.behind = filled(nn.Linear(16, 16), "bias", -50.0), nn.Linear(16, 16)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.stem(x) + self.table.weight[0]
+        return self.head(y + self.behind(torch.relu(self.shut(y))))
+
+
 OUTPUT = "output output"
 
 SICK: dict[str, Case] = {
@@ -240,5 +264,7 @@ SICK: dict[str, Case] = {
     ),
     "deaf to its input": case(DeafToInput, VECTORS, OUTPUT),
     "units that stay alike": case(units_alike, VECTORS, "0.weight"),
+    "units that stay alike, at random": case(units_alike_at_random, VECTORS, "0.weight"),
+    "dead ReLU beside a frozen table of zeros": case(FrozenTable, VECTORS, "shut.weight"),
     "frozen zero in the way": case(frozen_zero_norm, VECTORS, "1.weight"),
 }

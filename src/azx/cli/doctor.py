@@ -9,9 +9,19 @@ import numpy as np
 import typer
 
 from azx.cli.boundary import need_training_packages
-from azx.cli.networks import InputOption, InputsOption, Network, TargetArgument, find_network
+from azx.cli.networks import (
+    InputOption,
+    InputsOption,
+    LossOption,
+    MeantOption,
+    Network,
+    TargetArgument,
+    advice_on_inputs,
+    declared,
+    find_network,
+)
 from azx.cli.terminal import busy, check_writable, counted, say, section_table, stdout
-from azx.runtime.errors import CheckFailed, UsageError
+from azx.runtime.errors import CheckFailed
 from azx.runtime.files import write_json, write_text
 
 if TYPE_CHECKING:
@@ -25,14 +35,7 @@ def doctor(
     target: TargetArgument,
     input_: InputOption = None,
     inputs: InputsOption = None,
-    loss: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PACKAGE.MODULE:FUNCTION",
-            show_default="a random projection of the outputs",
-            help="Makes a scalar of what forward returns.",
-        ),
-    ] = None,
+    loss: LossOption = None,
     optimizer: Annotated[
         str | None,
         typer.Option(
@@ -41,14 +44,7 @@ def doctor(
             help="Makes the optimizer of the network: are all its parameters in it?",
         ),
     ] = None,
-    meant: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="PATH=REASON",
-            show_default=False,
-            help="A finding at this path is no fault, and why; repeatable.",
-        ),
-    ] = None,
+    meant: MeantOption = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit code 1 for warnings too.")] = False,
     json: Annotated[
         Path | None,
@@ -74,19 +70,21 @@ def doctor(
       azx doctor mine:net --inputs rows.npz --meant "gate.weight=opens later"
     """
     need_training_packages()
-    declared = _declared(meant or [])
+    reasons = declared(meant)
     check_writable(json)
     check_writable(html)
     with busy("loading torch") as tell:
         from azx.export import audit
-        from azx.export.report import as_html, audit_sections
+        from azx.export.report import as_html, audit_sections, figure_sections
         from azx.export.target import resolve_loss, resolve_optimizer
 
         network = find_network(target, input_, inputs)
         objective = resolve_loss(loss) if loss else None
         trainer = resolve_optimizer(optimizer, network.module) if optimizer else None
         tell("training copies for a few steps")
-        found = audit(network.module, _batch(network), objective, optimiser=trainer, meant=declared)
+        with advice_on_inputs(network):
+            rows = _batch(network)
+            found = audit(network.module, rows, objective, optimiser=trainer, meant=reasons)
 
     problems = found.problems(strict)
     verdict = (
@@ -98,7 +96,9 @@ def doctor(
     if json is not None:
         write_json(json, {"target": target, **found.to_json()})
     if html is not None:
-        write_text(html, as_html(f"azx doctor {target}", verdict, sections))
+        write_text(
+            html, as_html(f"azx doctor {target}", verdict, [*sections, *figure_sections(found)])
+        )
     console = stdout()
     for section in reversed(sections):  # the findings last, where one looks
         console.print(section_table(section))
@@ -106,14 +106,6 @@ def doctor(
     if problems:
         raise CheckFailed(verdict)
     say(console, verdict)
-
-
-def _declared(meant: list[str]) -> dict[str, str]:
-    pairs = [text.partition("=") for text in meant]
-    for text, (path, _, reason) in zip(meant, pairs, strict=True):
-        if not path or not reason:
-            raise UsageError(f"--meant is PATH=REASON, found {text!r}")
-    return {path: reason for path, _, reason in pairs}
 
 
 def _batch(network: Network) -> Batch:
@@ -129,5 +121,6 @@ def _batch(network: Network) -> Batch:
         return batch_of(network.module, torch.from_numpy(boards[spread]))
     rows = affordable_rows(network.module, network.specs)
     if network.batch is not None:
-        return network.batch.take(torch.arange(min(network.batch.rows, rows)))
+        spread_over = torch.linspace(0, network.batch.rows - 1, min(network.batch.rows, rows))
+        return network.batch.take(spread_over.long())
     return drawn(network.specs, rows)

@@ -10,7 +10,16 @@ import typer
 
 import azx
 from azx.cli.boundary import need_training_packages
-from azx.cli.networks import InputOption, InputsOption, TargetArgument, find_network
+from azx.cli.networks import (
+    InputOption,
+    InputsOption,
+    LossOption,
+    MeantOption,
+    TargetArgument,
+    advice_on_inputs,
+    declared,
+    find_network,
+)
 from azx.cli.terminal import busy, check_table, check_writable, say, stderr, stdout
 from azx.runtime.errors import CheckFailed, UsageError
 from azx.runtime.files import write_json, write_text
@@ -28,6 +37,8 @@ def export(
     ],
     input_: InputOption = None,
     inputs: InputsOption = None,
+    loss: LossOption = None,
+    meant: MeantOption = None,
     opset: Annotated[
         int | None,
         typer.Option(
@@ -76,12 +87,13 @@ def export(
       azx export runs/mine --int8 --out small.onnx
       azx export mine:network --input "x=float32[batch,16,5,5]" --out net.onnx
       azx export mine:net --inputs rows.npz --out net.onnx --report gate.html
+      azx export mine:net --inputs rows.npz --meant "gate.weight=opens later" --out net.onnx
     """
     need_training_packages()
     chosen = [name for name, on in (("compact", compact), ("fp16", fp16), ("int8", int8)) if on]
     if len(chosen) > 1:
         raise UsageError(f"a file is in one precision, found --{' and --'.join(chosen)}")
-    reports = report or []
+    reports, reasons = report or [], declared(meant)
     check_writable(out)
     for path in reports:
         if path.suffix not in REPORTS:
@@ -91,22 +103,27 @@ def export(
         from azx.export.emit import OPSET
         from azx.export.gate import GateRefused, export_model
         from azx.export.precision import Precision
+        from azx.export.target import resolve_loss
 
         network = find_network(target, input_, inputs)
+        objective = resolve_loss(loss) if loss else None
         try:
-            found = export_model(
-                network.module,
-                network.variant or network.specs,
-                out,
-                given=network.batch,
-                network=network.shape,
-                training=network.training,
-                made_by={"azx": azx.__version__, "commit": commit()},
-                opset=OPSET if opset is None else opset,
-                precision=Precision(chosen[0]) if chosen else Precision.FLOAT32,
-                force=force,
-                progress=tell,
-            )
+            with advice_on_inputs(network):
+                found = export_model(
+                    network.module,
+                    network.variant or network.specs,
+                    out,
+                    given=network.batch,
+                    loss=objective,
+                    meant=reasons,
+                    network=network.shape,
+                    training=network.training,
+                    made_by={"azx": azx.__version__, "commit": commit()},
+                    opset=OPSET if opset is None else opset,
+                    precision=Precision(chosen[0]) if chosen else Precision.FLOAT32,
+                    force=force,
+                    progress=tell,
+                )
             refusal = ""
         except GateRefused as error:
             found = error.report

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -44,12 +46,33 @@ InputsOption = Annotated[
 ]
 
 
+LossOption = Annotated[
+    str | None,
+    typer.Option(
+        "--loss",
+        metavar="PACKAGE.MODULE:FUNCTION",
+        show_default="a random projection of the outputs",
+        help="Makes a scalar of what forward returns.",
+    ),
+]
+MeantOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--meant",
+        metavar="PATH=REASON",
+        show_default=False,
+        help="A finding at this path is no fault, and why; repeatable.",
+    ),
+]
+
+
 @dataclass(frozen=True)
 class Network:
     """A network in torch and what is known of it, as it goes into a model file's card.
 
     `variant` is the board that it plays on; None where its inputs were given, and then `specs` are
-    those, and `batch` real rows of them, where there are any.
+    those, and `batch` real rows of them, where there are any. It is `guessed` that a network plays
+    where it says nothing of a board and no inputs are given.
     """
 
     module: nn.Module
@@ -58,6 +81,7 @@ class Network:
     training: dict[str, Any]
     specs: tuple[InputSpec, ...] = ()
     batch: Batch | None = None
+    guessed: bool = False
 
 
 def find_network(target: str, inputs: list[str] | None = None, file: Path | None = None) -> Network:
@@ -95,8 +119,41 @@ def _from_factory(target: str, inputs: list[str], file: Path | None) -> Network:
         specs, batch = read_inputs(file)
         return Network(module, None, shape, {}, tuple(specs), batch)
     if inputs:
-        return Network(module, None, shape, {}, tuple(map(parse_input, inputs)))
-    variant = getattr(module, "variant", STANDARD)
-    if not isinstance(variant, Variant):
-        variant = STANDARD
-    return Network(module, variant, shape, {})
+        specs = list(map(parse_input, inputs))
+        names = [spec.name for spec in specs]
+        twice = next((name for name in names if names.count(name) > 1), None)
+        if twice is not None:
+            raise UsageError(f"--input {twice}=... is given twice: leave one of them out")
+        return Network(module, None, shape, {}, tuple(specs))
+    variant = getattr(module, "variant", None)
+    if isinstance(variant, Variant):
+        return Network(module, variant, shape, {})
+    return Network(module, STANDARD, shape, {}, guessed=True)
+
+
+@contextmanager
+def advice_on_inputs(network: Network) -> Iterator[None]:
+    """Where wrong use may come of what goes into `network`, say so beside the error."""
+    try:
+        yield
+    except UsageError as error:
+        if network.guessed:
+            raise UsageError(
+                f'{error}; say what goes in with --input, as in --input "x=float32[batch,8]"'
+            ) from error
+        double = [spec.name for spec in network.specs if str(spec.dtype) == "torch.float64"]
+        if double and network.batch is not None:
+            raise UsageError(
+                f"{error}; {', '.join(double)} in --inputs is float64: if the network is in "
+                "float32, save it with .astype(numpy.float32)"
+            ) from error
+        raise
+
+
+def declared(meant: list[str] | None) -> dict[str, str]:
+    """The reasons of `--meant` by path; `UsageError` for what is not PATH=REASON."""
+    pairs = {text: text.partition("=") for text in meant or []}
+    for text, (path, _, reason) in pairs.items():
+        if not path or not reason:
+            raise UsageError(f"--meant is PATH=REASON, found {text!r}")
+    return {path: reason for path, _, reason in pairs.values()}

@@ -24,7 +24,7 @@ from azx.runtime.bench.search import SearchCase, time_searches
 from azx.runtime.bench.selfplay import SelfPlayCase, time_selfplay
 from azx.runtime.bench.strength import Entrant, play_all, player_named, strength_section
 from azx.runtime.errors import UsageError
-from azx.runtime.evaluator import UniformEvaluator
+from azx.runtime.evaluator import Evaluator, UniformEvaluator
 from azx.runtime.files import write_json
 from azx.runtime.modelfile import ModelFile, read_model
 from azx.runtime.models import named_model, shipped_model
@@ -173,20 +173,18 @@ class Session:
         `provider` None is every one that works here.
         """
         networks = list(self._networks(provider, threads))
+        engines = [onnx_engine(n, self.models[n], where, count) for n, where, count in networks]
+        engines += more
         with busy("the network alone") as tell:
-            engines = [
-                *(onnx_engine(name, self.models[name], *where) for name, *where in networks),
-                *more,
-            ]
             timings = time_batches(engines, self.variant, batches, seconds, tell=tell)
             tell("the networks' memory")
             boards = sample_boards(self.variant, batches[-1])
             known = {
-                (name, *where): {
-                    "memory_bytes": memory_of(self._loader(name, *where, False), boards),
-                    "node_providers": node_providers(OnnxEvaluator(self.models[name], *where)),
+                (name, where, count): {
+                    "memory_bytes": memory_of(self._loader(name, where, count, False), boards),
+                    "node_providers": node_providers(self.models[name], where),
                 }
-                for name, *where in networks
+                for name, where, count in networks
             }
         described = []
         for engine in engines:
@@ -210,7 +208,10 @@ class Session:
     ) -> None:
         """Measure and print the search by games in step and simulations, with and without a net."""
         _, network = self._first
-        evaluators = {"network": network, "uniform": UniformEvaluator(self.variant)}
+        evaluators: dict[str, Evaluator] = {
+            "network": network,
+            "uniform": UniformEvaluator(self.variant),
+        }
         cases = [
             SearchCase(name, evaluator, count, Budget(number, root=root))
             for count, number in product(games, simulations)

@@ -41,7 +41,7 @@ def inference(
     batches: Annotated[
         str, typer.Option("--batches", metavar="N,N,...", help="Batch sizes.")
     ] = BATCHES,
-    seconds: SecondsOption = 1.0,
+    seconds: SecondsOption = 4.0,
     torch: Annotated[
         Path | None,
         typer.Option(

@@ -41,7 +41,8 @@ th[aria-sort=descending] button::after { content: " \\2193"; }
   .wide { overflow: visible; } table { font-size: .8rem; width: 100%; }
   th, td { padding: .15rem .3rem; white-space: normal; }
   h2, caption { break-after: avoid; } tr, figure, .card { break-inside: avoid; }
-  figure { flex-basis: 40%; }
+  thead { display: table-header-group; break-inside: avoid; }
+  figure { flex: 0 1 46%; max-width: 46%; } figure:has(.board) { flex-basis: 28%; }
 }
 """
 
