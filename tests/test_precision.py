@@ -97,7 +97,7 @@ def test_a_player_in_float16(tmp_path: Path) -> None:
 @pytest.mark.parametrize("precision", SMALLER)
 def test_the_shipped_network_plays_on(precision: Precision, mini: bytes) -> None:
     small = converted(mini, precision, calibration(mini))
-    assert len(small) < (0.4 if precision == Precision.INT8 else 0.6) * len(mini)
+    assert len(small) < (0.45 if precision == Precision.INT8 else 0.6) * len(mini)
     assert all(check.passed for check in play_checks(mini, small, MINI))
 
 
@@ -126,7 +126,7 @@ def test_a_compact_player_answers_the_same_in_any_batch(tmp_path: Path) -> None:
 def test_a_fault_in_the_conversion_is_seen_at_play(mini: bytes) -> None:
     model = onnx.load_from_string(mini)
     for tensor in model.graph.initializer:
-        if tensor.name.endswith(("heads.policy.weight", "heads.q.weight")):
+        if "heads." in tensor.name and tensor.name.endswith(".weight"):
             turned = numpy_helper.to_array(tensor)[::-1].copy()
             tensor.CopyFrom(numpy_helper.from_array(turned, tensor.name))
     checks = play_checks(mini, model.SerializeToString(), MINI)

@@ -144,7 +144,10 @@ def train(
         for index, stage in enumerate(stages):
             last = index == len(stages) - 1
             if not last:
-                console.print(f"first {stage.run}, {stage.config.rounds} rounds, to go on from")
+                console.print(
+                    f"first {stage.run}, {stage.config.rounds} rounds, to go on from",
+                    soft_wrap=True,
+                )
             with _progress(console) as bar:
                 outcome = train_run(
                     stage.config,
