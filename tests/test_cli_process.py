@@ -56,7 +56,7 @@ def heed_ctrl_c() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def read_until(descriptor: int, wanted: bytes, seconds: float = 60.0) -> bytes:
+def read_until(descriptor: int, wanted: bytes, seconds: float = 180.0) -> bytes:
     """What a terminal shows until something like the regular expression `wanted` is there."""
     seen = b""
     end = time.monotonic() + seconds
