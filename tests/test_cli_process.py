@@ -9,6 +9,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -66,28 +68,36 @@ def read_until(descriptor: int, wanted: bytes, seconds: float = 180.0) -> bytes:
     return seen
 
 
-def test_ctrl_c_at_a_terminal(standard: Path, tmp_path: Path) -> None:
-    """The progress bar is on the terminal's stderr; the signal comes while it runs."""
-    report = tmp_path / "scores.json"
-    options = ("--model", standard, "--games", "1000000", "--simulations", "50")
+@contextmanager
+def at_a_terminal(*arguments: object, **options: bool) -> Iterator[tuple[subprocess.Popen, int]]:
+    """`azx play` with its stderr on a terminal of ours, whose descriptor comes with the process."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "azx", "play", *options, "--report", report],
+        [sys.executable, "-m", "azx", "play", *map(str, arguments)],
         env={**ENVIRONMENT, "TERM": "xterm"},
         stdout=subprocess.PIPE,
         stderr=theirs,
         preexec_fn=heed_ctrl_c,
+        **options,
     )
     os.close(theirs)
     try:
-        read_until(ours, b"/1000000")
-        process.send_signal(signal.SIGINT)
-        said = read_until(ours, b"nothing was written")
-        out, _ = process.communicate(timeout=30)
+        yield process, ours
     finally:
         process.kill()
         process.wait()
         os.close(ours)
+
+
+def test_ctrl_c_at_a_terminal(standard: Path, tmp_path: Path) -> None:
+    """The progress bar is on the terminal's stderr; the signal comes while it runs."""
+    report = tmp_path / "scores.json"
+    options = ("--model", standard, "--games", "1000000", "--simulations", "50")
+    with at_a_terminal(*options, "--report", report) as (process, ours):
+        read_until(ours, b"/1000000")
+        process.send_signal(signal.SIGINT)
+        said = read_until(ours, b"nothing was written")
+        out, _ = process.communicate(timeout=30)
     assert b"interrupted: " in said
     assert b"Traceback" not in said
     assert (process.returncode, out) == (130, b"")
@@ -98,25 +108,11 @@ def test_ctrl_c_with_workers_leaves_whole_games(mini: Path, tmp_path: Path) -> N
     """A terminal sends the signal to all processes of the command, the workers too."""
     record = tmp_path / "games.npz"
     options = ("--games", "1000000", "--simulations", "2", "--workers", "2", "--record", record)
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "azx", "play", "--model", mini, *options],
-        env={**ENVIRONMENT, "TERM": "xterm"},
-        stdout=subprocess.PIPE,
-        stderr=theirs,
-        preexec_fn=heed_ctrl_c,
-        start_new_session=True,
-    )
-    os.close(theirs)
-    try:
+    with at_a_terminal("--model", mini, *options, start_new_session=True) as (process, ours):
         read_until(ours, rb"\d{4}/1000000")
         os.killpg(process.pid, signal.SIGINT)
         said = read_until(ours, b"games.npz")
         out, _ = process.communicate(timeout=30)
-    finally:
-        process.kill()
-        process.wait()
-        os.close(ours)
     assert b"Traceback" not in said
     assert (process.returncode, out) == (130, b"")
     assert len(read_games(record)) >= 256
@@ -126,23 +122,11 @@ def test_sigterm_leaves_whole_games(mini: Path, tmp_path: Path) -> None:
     """As a scheduler sends it to the one process that it knows."""
     record = tmp_path / "games.npz"
     options = ("--games", "1000000", "--simulations", "2", "--workers", "2", "--record", record)
-    ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "azx", "play", "--model", mini, *options],
-        env={**ENVIRONMENT, "TERM": "xterm"},
-        stdout=subprocess.PIPE,
-        stderr=theirs,
-    )
-    os.close(theirs)
-    try:
+    with at_a_terminal("--model", mini, *options) as (process, ours):
         read_until(ours, rb"\d{4}/1000000")
         process.send_signal(signal.SIGTERM)
         said = read_until(ours, b"games.npz")
         out, _ = process.communicate(timeout=30)
-    finally:
-        process.kill()
-        process.wait()
-        os.close(ours)
     assert b"interrupted: " in said
     assert b"Traceback" not in said
     assert (process.returncode, out) == (143, b"")
