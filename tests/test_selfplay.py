@@ -46,7 +46,7 @@ def test_lambda_returns_by_hand() -> None:
 def test_right_values_are_not_corrected(mini_solution: Solution, candidates: int) -> None:
     """What was foreseen for the drawn tile came about: no luck of the draw is left in returns."""
     keys = game_keys(3, 50)
-    played = play_round(ExactEvaluator(mini_solution), keys, Exploration(0.0, 0.0), candidates)
+    played = play_round(ExactEvaluator(mini_solution), keys, Exploration(0.0, 0.0), candidates, 2)
     assert played.values[:, 1:6].std() > 5  # the draws do change what is to come
     np.testing.assert_allclose(played.correction, 0.0, atol=1e-3)
     returns, _ = lambda_returns(played, 1.0)
@@ -56,7 +56,7 @@ def test_right_values_are_not_corrected(mini_solution: Solution, candidates: int
 def test_corrections_mean_what_points_made_mean() -> None:
     """Under any network: the returns without the draws' luck have the mean of those with it."""
     played = play_round(
-        TorchEvaluator(network_of(MINI)), game_keys(6, 4000), Exploration(0.0, 0.0), 1
+        TorchEvaluator(network_of(MINI)), game_keys(6, 4000), Exploration(0.0, 0.0), 1, 0
     )
     without, _ = lambda_returns(played, 1.0)
     # The values of the last turns are perfect play's, whatever the network made of them.
@@ -68,7 +68,7 @@ def test_corrections_mean_what_points_made_mean() -> None:
 
 def test_samples_turn_by_half_a_turn() -> None:
     evaluator = TorchEvaluator(network_of(MINI))
-    samples = samples_of(play_round(evaluator, game_keys(0, 8), Exploration(0.1, 5), 3), 0.5)
+    samples = samples_of(play_round(evaluator, game_keys(0, 8), Exploration(0.1, 5), 3, 2), 0.5)
     rows = np.arange(len(samples))
     same, turned = samples.take(rows, rows < 0), samples.take(rows, rows >= 0)
     assert (same.boards == samples.boards).all()
@@ -94,7 +94,7 @@ def test_self_play_is_the_same_in_any_batch(how: str) -> None:
     def play(keys: NDArray[np.uint64]) -> Round:
         if how == "a tree":
             return search_round(evaluator, keys, 0.3, 6)
-        return play_round(evaluator, keys, Exploration(0.3, 5.0), int(how[0]))
+        return play_round(evaluator, keys, Exploration(0.3, 5.0), int(how[0]), 2)
 
     keys = game_keys(4, 12)
     together = play(keys)

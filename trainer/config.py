@@ -29,6 +29,7 @@ class SelfPlayConfig:
     games_per_round: int = 1024
     simulations: int = 0  # 0: the one-ply expectation of a single forward instead of a tree
     candidates: int = 1  # best cells of a decision that are laid and looked at, without a tree
+    other_tiles: int = 0  # tiles that did not come, whose best cell is looked at besides
     explore: float = 0.3  # share of placements made at random in the beginning
     explore_end: float = 0.03  # ... and from `explore_until` on
     explore_until: float = 0.33  # share of the run
@@ -79,7 +80,7 @@ class TrainConfig:
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
 
     def __post_init__(self) -> None:
-        variant_named(self.variant)
+        variant = variant_named(self.variant)
         s, n, e = self.selfplay, self.learning, self.evaluation
         at_least_one = {
             "rounds": self.rounds,
@@ -109,6 +110,7 @@ class TrainConfig:
         not_negative = {
             "seed": self.seed,
             "selfplay.simulations": s.simulations,
+            "selfplay.other_tiles": s.other_tiles,
             "selfplay.noise": s.noise,
             "selfplay.noise_end": s.noise_end,
             "learning.weight_decay": n.weight_decay,
@@ -126,6 +128,11 @@ class TrainConfig:
             for name, value in values.items():
                 if not (math.isfinite(value) and holds(value)):
                     raise UsageError(f"{name} must be {what}, found {value}")
+        if s.other_tiles > variant.tiles - variant.cells:
+            raise UsageError(
+                f"selfplay.other_tiles must be at most the {variant.tiles - variant.cells} tiles "
+                f"that are never drawn on {self.variant}, found {s.other_tiles}"
+            )
         if n.precision not in ("auto", "float32", "bfloat16"):
             raise UsageError(
                 f"learning.precision is auto, float32 or bfloat16, found {n.precision!r}"

@@ -22,7 +22,7 @@ from azx.trainer.samples import Samples
 class Losses(NamedTuple):
     """Of one batch. Squared errors are in points²; the policy's are in nats, per tile."""
 
-    q: Tensor  # mean squared error of q at the cells looked at
+    q: Tensor  # mean squared error of q at the placements looked at
     lesson: Tensor  # mean squared difference from the teacher's q, over all that may be laid; or 0
     floor: Tensor  # the part of it that is the draws' luck
     policy: Tensor  # cross-entropy to the improved policy
@@ -45,10 +45,11 @@ def losses(
     device = outputs.q.device
     rows = torch.arange(len(batch), device=device)
     tiles = torch.from_numpy(batch.tiles).long().to(device)
+    laid = torch.from_numpy(np.column_stack((batch.tiles, batch.other_tiles))).long().to(device)
     cells = torch.from_numpy(np.column_stack((batch.cells, batch.others))).long().to(device)
     after = torch.from_numpy(np.column_stack((batch.after, batch.others_after))).to(device)
     looked_at = cells >= 0
-    q = outputs.q[rows[:, None], tiles[:, None], cells.clamp(min=0)]
+    q = outputs.q[rows[:, None], laid, cells.clamp(min=0)]
     error = mse_loss(q[looked_at], after[looked_at])
     log_policy = log_softmax(outputs.policy_logits, dim=2)
     filled = torch.from_numpy(batch.boards >= 0).to(device)
@@ -74,7 +75,7 @@ def losses(
     return Losses(
         q=error,
         lesson=lesson,
-        # The targets of the other cells are values: no luck is in them.
+        # The targets of the other placements are values: no luck is in them.
         floor=torch.from_numpy(batch.floor).sum() / looked_at.sum().cpu(),
         policy=(-(target * log_policy).sum(dim=2) * weight).sum(),
         entropy=floor_entropy,

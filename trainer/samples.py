@@ -23,7 +23,8 @@ class Samples:
     tiles: NDArray[np.int8]  # [M] drawn
     cells: NDArray[np.int8]  # [M] where it was laid
     after: NDArray[np.float32]  # [M] points to come after the placement: the target of q
-    others: NDArray[np.int8]  # [M, K] further cells for the tile, -1 for none
+    other_tiles: NDArray[np.int8]  # [M, K] for further placements on the board: tiles,
+    others: NDArray[np.int8]  # [M, K] cells, -1 for none,
     others_after: NDArray[np.float32]  # [M, K] and their targets
     floor: NDArray[np.float32]  # [M] variance of `after` that is the draws' luck, points²
     #: [M, C] where a better player would lay the tile; None: the network's own q decides, for all
@@ -52,6 +53,7 @@ class Samples:
             self.tiles[rows],
             np.where(turned, last - cells, cells).astype(np.int8),
             self.after[rows],
+            self.other_tiles[rows],
             np.where(turned[:, None] & (others >= 0), last - others, others).astype(np.int8),
             self.others_after[rows],
             self.floor[rows],
@@ -90,6 +92,7 @@ def samples_of(played: Round, lam: float) -> Samples:
         played.games.orders.ravel(),
         played.games.cells.ravel(),
         returns[:, 1:].ravel(),
+        played.other_tiles.reshape(games * cells, -1),
         played.others.reshape(games * cells, -1),
         played.others_after.reshape(games * cells, -1),
         floor[:, 1:].ravel(),

@@ -15,7 +15,15 @@ from azx.runtime.records import Games
 from azx.runtime.rules import all_gains, placement_gains, tiles_left
 from azx.runtime.search import Budget, Search
 from azx.runtime.seeds import draw_orders, mix, uniform
-from azx.trainer.foresight import EXACT_CELLS, look_ahead, q_of, worth_of
+from azx.trainer.foresight import (
+    EXACT_CELLS,
+    Foresight,
+    best_of_other_tiles,
+    look_ahead,
+    q_of,
+    value_of,
+    worth_of,
+)
 
 Progress = Callable[[int, int], None]
 
@@ -31,14 +39,16 @@ class Round:
     correction: NDArray[np.float32]
     luck: NDArray[np.float32]  # [G, C] variance of `correction` that is the draw's, points²
     followed: NDArray[np.bool_]  # [G, C] the game went on as `correction` says
-    #: [G, C, K] cells that were looked at besides, -1 for none, and the points to come after them.
+    #: [G, C, K] placements that were looked at besides: tiles, cells (-1 for none), and the points to
+    #: come after them.
+    other_tiles: NDArray[np.int8]
     others: NDArray[np.int8]
     others_after: NDArray[np.float32]
     policy: NDArray[np.float32] | None  # [G, C, C] the search's improved policy, where one searched
 
     @classmethod
     def empty(cls, games: Games, others: int, policy: NDArray[np.float32] | None) -> Round:
-        """Room for what is found in `games`, `others` further cells a decision."""
+        """Room for what is found in `games`, `others` further placements a decision."""
         count, size = games.orders.shape
         return cls(
             games,
@@ -46,6 +56,7 @@ class Round:
             correction=np.zeros((count, size), dtype=np.float32),
             luck=np.zeros((count, size), dtype=np.float32),
             followed=np.ones((count, size), dtype=np.bool_),
+            other_tiles=np.zeros((count, size, others), dtype=np.int8),
             others=np.full((count, size, others), -1, dtype=np.int8),
             others_after=np.zeros((count, size, others), dtype=np.float32),
             policy=policy,
@@ -86,6 +97,7 @@ def play_round(
     keys: NDArray[np.uint64],
     exploration: Exploration,
     candidates: int,
+    other_tiles: int,
     progress: Progress | None = None,
 ) -> Round:
     """Play a game for each of `keys` [G]; `progress(turn, turns)`.
@@ -95,13 +107,15 @@ def play_round(
     included, are laid and looked at, and the best of them by gain + value is chosen; with 1 it is
     the best by gain + q. Every one of them says what q should have been, and the best of them
     without noise, beside the best gain + q for this tile, what the value should have been.
+    So does the best cell of `other_tiles` tiles that did not come: most of what q says is of such.
     """
     variant = evaluator.variant
     orders = draw_orders(variant, keys)
     games, size = orders.shape
     boards = variant.empty_boards(games)
     rows = np.arange(games)
-    round_ = Round.empty(Games(variant, orders, np.empty_like(orders)), candidates - 1, None)
+    games_played = Games(variant, orders, np.empty_like(orders))
+    round_ = Round.empty(games_played, candidates - 1 + other_tiles, None)
     preference = np.empty((games, size), dtype=np.float32)
     explored = np.empty(games, dtype=np.bool_)
     ahead = look_ahead(evaluator, boards)
@@ -110,6 +124,8 @@ def play_round(
         round_.values[:, k] = ahead.value
         worth = worth_of(evaluator, boards, tiles, ahead)
         _prefer(boards, keys, worth, exploration.share, exploration.noise, preference, explored)
+        if k < size - 1:  # after the last placement nothing is to come
+            _look_at_other_tiles(evaluator, round_, k, boards, ahead, keys, other_tiles)
         looked_at = min(candidates, size - k)
         cells = np.argsort(-preference, axis=1, kind="stable")[:, :looked_at].astype(np.int8)
         after = np.repeat(boards[:, None], looked_at, axis=1)
@@ -134,6 +150,7 @@ def play_round(
             round_.correction[:, k] = np.where(explored, 0.0, correction)
         rest = np.argsort(np.arange(looked_at) == best[:, None], axis=1, kind="stable")[:, :-1]
         round_.games.cells[:, k] = cells[rows, best]
+        round_.other_tiles[:, k, : looked_at - 1] = tiles[:, None]
         round_.others[:, k, : looked_at - 1] = np.take_along_axis(cells, rest, 1)
         round_.others_after[:, k, : looked_at - 1] = np.take_along_axis(points, rest, 1)
         chosen = rows * looked_at + best
@@ -142,6 +159,29 @@ def play_round(
         if progress is not None:
             progress(k + 1, size)
     return round_
+
+
+def _look_at_other_tiles(
+    evaluator: Evaluator,
+    round_: Round,
+    turn: int,
+    boards: NDArray[np.int8],
+    ahead: Foresight,
+    keys: NDArray[np.uint64],
+    count: int,
+) -> None:
+    """Note what the best cells of `count` other tiles promise, at the end of the turn's others."""
+    if count == 0:
+        return
+    games, size = boards.shape
+    drawn = np.ascontiguousarray(round_.games.orders[:, turn])
+    tiles, cells = best_of_other_tiles(evaluator, boards, drawn, ahead, keys, count)
+    after = np.repeat(boards[:, None], count, axis=1)
+    np.put_along_axis(after, cells[:, :, None].astype(np.int64), tiles[:, :, None], axis=2)
+    round_.other_tiles[:, turn, -count:] = tiles
+    round_.others[:, turn, -count:] = cells
+    value = value_of(evaluator, after.reshape(-1, size))
+    round_.others_after[:, turn, -count:] = value.reshape(games, count)
 
 
 def search_round(

@@ -50,7 +50,9 @@ class SelfPlay:
                 self.evaluator, keys, explore.share, settings.simulations, progress
             )
         else:
-            played = play_round(self.evaluator, keys, explore, settings.candidates, progress)
+            played = play_round(
+                self.evaluator, keys, explore, settings.candidates, settings.other_tiles, progress
+            )
         return samples_of(played, lambda_at(self.config.learning, share)), played.games
 
 
