@@ -39,8 +39,8 @@ class Round:
     correction: NDArray[np.float32]
     luck: NDArray[np.float32]  # [G, C] variance of `correction` that is the draw's, points²
     followed: NDArray[np.bool_]  # [G, C] the game went on as `correction` says
-    #: [G, C, K] placements that were looked at besides: tiles, cells (-1 for none), and the points to
-    #: come after them.
+    #: [G, C, K] placements that were looked at besides: tiles, cells (-1 for none), and the points
+    #: to come after them.
     other_tiles: NDArray[np.int8]
     others: NDArray[np.int8]
     others_after: NDArray[np.float32]

@@ -125,8 +125,8 @@ def exact_value(tables, board, unused, empty, left):
     total = np.zeros(empty - 1)  # over the kinds of tiles that are done
     best = np.empty(empty - 1)  # over the cells, for the kind at hand
     gain = np.empty(empty - 1)  # of the placement that is being looked at
-    level = 0
-    _begin_level(tables, board, masks, 0, unused)
+    level = np.int64(0)
+    _begin_level(tables, board, masks, level, unused)
     while True:
         tile = masks[level, TILE]
         cell = masks[level, CELL] + 1 if tile >= 0 else board.shape[0]

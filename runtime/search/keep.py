@@ -23,7 +23,7 @@ def set_roots(trees, boards, tiles, keys):
         kept = NONE
         if trees.tree[g].key == keys[g] and trees.tree[g].decisions > 0:
             for e in range(trees.decision[g, ROOT].edges):
-                child = trees.edge[g, ROOT, e].child
+                child = np.int64(trees.edge[g, ROOT, e].child)
                 if child != NONE and trees.chance[g, child].state == OPEN:
                     same = True
                     for c in range(boards.shape[1]):
@@ -66,7 +66,7 @@ def _keep(trees, g, chance, tile):
             for e in range(trees.decision[g, d].edges):
                 if trees.edge[g, d, e].child != NONE:
                     new_chance[trees.edge[g, d, e].child] = ROOT
-    chances = 0
+    chances = np.int64(0)
     for n in range(trees.tree[g].chances):
         if new_chance[n] != NONE:
             new_chance[n] = chances

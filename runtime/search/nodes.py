@@ -31,7 +31,7 @@ def new_chance(tables, trees, g, above, edge, exact_cells):
 
     With at most `exact_cells` empty cells its value is worked out here, and it is closed.
     """
-    n = trees.tree[g].chances
+    n = np.int64(trees.tree[g].chances)
     trees.tree[g].chances = n + 1
     parent = trees.decision[g, above].chance
     cell = trees.edge[g, above, edge].cell
@@ -44,11 +44,11 @@ def new_chance(tables, trees, g, above, edge, exact_cells):
     trees.chance[g, n].decision = above
     trees.chance[g, n].edge = edge
     unused = trees.chance[g, parent].unused ^ (1 << tile)
-    empty = trees.chance[g, parent].empty - 1
+    empty = np.int64(trees.chance[g, parent].empty) - 1
     _prepare_draws(trees, g, n, unused, empty)
     if empty <= exact_cells:
-        left = int(trees.chance[g, n].left)
-        trees.chance[g, n].value = exact_value(tables, board, int(unused), int(empty), left)
+        left = np.int64(trees.chance[g, n].left)
+        trees.chance[g, n].value = exact_value(tables, board, np.int64(unused), empty, left)
         trees.chance[g, n].state = CLOSED
     return n
 
@@ -138,7 +138,7 @@ def see_advantage(trees, g, advantage):
 @inner
 def new_decision(tables, trees, g, chance, tile, has_q):
     """The decision node for `tile` drawn at `chance`: priors by softmax over the empty cells."""
-    d = trees.tree[g].decisions
+    d = np.int64(trees.tree[g].decisions)
     trees.tree[g].decisions = d + 1
     worth = trees.tile[g, chance, tile].value
     trees.tile[g, chance, tile].decision = d

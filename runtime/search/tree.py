@@ -16,10 +16,13 @@ from numpy.typing import NDArray
 
 from azx.runtime.variant import Variant
 
+# Node numbers are int64 wherever they are passed on, these two included: for every other type of a
+# number, and for constants of Python, numba compiles the function called once more (docs/log.md).
+
 #: No such node (yet).
-NONE = -1
+NONE = np.int64(-1)
 #: The chance node and the decision node that a search starts from.
-ROOT = 0
+ROOT = np.int64(0)
 
 #: What a chance node waits for: to be put on the list of leaves; for the network's judgement;
 #: for its tiles to be drawn; or for nothing, as its value is exact.

@@ -56,7 +56,7 @@ def _draw_tile(trees, g, chance):
     following = wanted + trees.chance[g, chance].draw_stride
     trees.chance[g, chance].next_draw = following - left if following >= left else following
     unused = trees.chance[g, chance].unused
-    tile = 0
+    tile = np.int64(0)
     while True:
         if (unused >> tile) & 1:
             if wanted == 0:
@@ -87,14 +87,14 @@ def _descend(tables, trees, g, settings, spent):
             e = choose_by_puct(trees, g, d, settings.exploration)
         trees.decision[g, d].visits += 1
         trees.edge[g, d, e].visits += 1
-        child = trees.edge[g, d, e].child
+        child = np.int64(trees.edge[g, d, e].child)
         if child == NONE:
             return new_chance(tables, trees, g, d, e, settings.exact_cells)
         if trees.chance[g, child].state == WAITING or trees.chance[g, child].state == CLOSED:
             return child
         chance = child
         tile = _draw_tile(trees, g, chance)
-        d = trees.tile[g, chance, tile].decision
+        d = np.int64(trees.tile[g, chance, tile].decision)
         if d == NONE:
             d = new_decision(tables, trees, g, chance, tile, settings.has_q)
 
@@ -159,14 +159,15 @@ def gather(tables, trees, settings, spent, first, last, leaves):
     Simulations that end where the value is exact need no network and are finished here, of each
     tree `at_once` at most. `spent` is the share of the time that is over, 0 without a limit.
     """
-    found = 0
+    found = np.int64(0)
     more = False
     for g in range(first, last):
         if trees.chance[g, ROOT].state == FRESH:
             found = _add_leaf(trees, g, ROOT, leaves, found)
             continue
         if trees.tile[g, ROOT, trees.tree[g].tile].decision == NONE:
-            new_decision(tables, trees, g, ROOT, trees.tree[g].tile, settings.has_q)
+            tile = np.int64(trees.tree[g].tile)
+            new_decision(tables, trees, g, ROOT, tile, settings.has_q)
         if trees.chance[g, ROOT].empty - 1 <= settings.exact_cells:
             _finish(tables, trees, g, settings.exact_cells)
             continue
@@ -206,7 +207,7 @@ def _add_leaf(trees, g, n, leaves, found):
 @inner
 def _finish(tables, trees, g, exact_cells):
     """All placements at a root whose afterstates are worked out exactly."""
-    for e in range(trees.decision[g, ROOT].edges):
+    for e in range(np.int64(trees.decision[g, ROOT].edges)):
         if trees.edge[g, ROOT, e].child == NONE:
             trees.decision[g, ROOT].visits += 1
             trees.edge[g, ROOT, e].visits += 1
@@ -217,6 +218,6 @@ def _finish(tables, trees, g, exact_cells):
 def grow(tables, trees, settings, leaves, which, logits, value, q, scratch):
     """Judge the leaves by rows `which` [M] of the answer, and finish their simulations."""
     for i in range(which.shape[0]):
-        g, n, row = leaves.tree[i], leaves.node[i], which[i]
+        g, n, row = np.int64(leaves.tree[i]), np.int64(leaves.node[i]), which[i]
         judge(tables, trees, g, n, logits[row], value[row], q[row], settings.has_q, scratch)
         _back_up(trees, g, n)
