@@ -32,6 +32,7 @@ def test_presets_and_overrides() -> None:
         ("rounds=0", "rounds must be at least 1"),
         ("learning.lambda_start=1.5", "between 0 and 1"),
         ("learning.rate=0.0", "above 0"),
+        ("selfplay.other_tiles=9", "at most the 5 tiles that are never drawn on mini, found 9"),
         ("variant=maxi", "no variant 'maxi'"),
         ("rounds", "an override is FIELD=VALUE"),
         ("rounds.more=1", "rounds is not a table"),

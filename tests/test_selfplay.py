@@ -53,6 +53,29 @@ def test_right_values_are_not_corrected(mini_solution: Solution, candidates: int
     np.testing.assert_allclose(returns, played.values, atol=1e-3)
 
 
+def test_tiles_that_did_not_come_are_looked_at(mini_solution: Solution) -> None:
+    """Distinct tiles that were left, each on its best cell, with what is to come after it."""
+    evaluator = ExactEvaluator(mini_solution)
+    played = play_round(evaluator, game_keys(3, 40), Exploration(0.2, 1.0), 2, 3)
+    boards, orders = played.games.boards(), played.games.orders
+    tiles, cells = played.other_tiles[:, :, -3:], played.others[:, :, -3:]
+    for turn in range(MINI.cells - 1):
+        before = np.ascontiguousarray(boards[:, turn])
+        q = evaluator.evaluate(before).q
+        assert q is not None
+        worth = rules.all_gains(MINI, before) + q
+        worth = np.where((before < 0)[:, None, :], worth, -np.inf)
+        for game in range(40):
+            chosen = tiles[game, turn].astype(int)
+            assert len({*chosen, orders[game, turn], *before[game]}) == 4 + len({*before[game]})
+            at = chosen, cells[game, turn].astype(int)
+            np.testing.assert_array_equal(worth[game][at], worth[game][chosen].max(axis=1))
+            np.testing.assert_allclose(played.others_after[game, turn, -3:], q[game][at], atol=1e-3)
+    assert (cells[:, -1] == -1).all()  # nothing comes after the last placement
+    came = [tuple(row) for row in tiles.reshape(-1, 3)]
+    assert len(set(came)) > 100
+
+
 def test_corrections_mean_what_points_made_mean() -> None:
     """Under any network: the returns without the draws' luck have the mean of those with it."""
     played = play_round(
