@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
+import torch
 from conftest import ExactEvaluator
 from numpy.typing import NDArray
 from training_testing import network_of
@@ -15,9 +16,12 @@ from azx.runtime.records import Games
 from azx.runtime.seeds import game_keys
 from azx.runtime.solver import Solution
 from azx.runtime.variant import MINI
+from azx.trainer.config import load_config
 from azx.trainer.foresight import EXACT_CELLS
-from azx.trainer.samples import lambda_returns, samples_of
+from azx.trainer.parts import PART
+from azx.trainer.samples import Samples, lambda_returns, samples_of
 from azx.trainer.selfplay import Exploration, Round, play_round, search_round, whole_corrections
+from azx.trainer.sources import SelfPlay
 from azx.trainer.torch_evaluator import TorchEvaluator
 
 
@@ -129,3 +133,24 @@ def test_self_play_is_the_same_in_any_batch(how: str) -> None:
     if together.policy is not None:
         np.testing.assert_allclose(together.policy.sum(axis=2), 1.0, rtol=1e-5)
         assert (together.values[:, 1:-1] != 0).mean() > 0.9
+
+
+@pytest.mark.parametrize("simulations", [0, 4])
+def test_self_play_is_the_same_in_any_number_of_threads(simulations: int) -> None:
+    games = 2 * PART + 5
+    config = load_config(
+        "mini", [f"selfplay.games_per_round={games}", f"selfplay.simulations={simulations}"]
+    )
+    source = SelfPlay(config, TorchEvaluator(network_of(MINI)))
+    before, found = torch.get_num_threads(), []
+    turns: list[tuple[int, int]] = []
+    for threads in (1, 3):
+        torch.set_num_threads(threads)
+        found.append(source.samples(2, lambda done, of: turns.append((done, of)))[0])
+    torch.set_num_threads(before)
+    one, three = found
+    assert len(one) == games * MINI.cells
+    for f in fields(Samples):
+        if getattr(one, f.name) is not None:
+            np.testing.assert_array_equal(getattr(one, f.name), getattr(three, f.name))
+    assert turns[-1] == (3 * MINI.cells, 3 * MINI.cells)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import ExactEvaluator
+from safetensors.numpy import load_file, save_file
 from torch import nn
 from training_testing import SMALL, Silent, network_of
 
@@ -126,6 +127,15 @@ def test_a_run_is_never_overwritten_or_mixed(tmp_path: Path) -> None:
         train(replace(SMALL, seed=5, rounds=1), tmp_path, Silent(), resume=True)
     with pytest.raises(RunError, match="no such file"):
         train(SMALL, tmp_path / "nothing", Silent(), resume=True)
+
+
+def test_a_run_of_an_earlier_version_says_how_to_go_on(tmp_path: Path) -> None:
+    train(SMALL, tmp_path, Silent(), stop=lambda: True)
+    weights = next(tmp_path.glob("last-*.safetensors"))
+    tensors = load_file(weights)
+    save_file({k: v for k, v in tensors.items() if not k.endswith("other_tiles")}, weights)
+    with pytest.raises(RunError, match=r"earlier version of azx.*other_tiles.*--from"):
+        train(SMALL, tmp_path, Silent(), resume=True)
 
 
 def test_a_resumed_run_learns_from_what_it_learnt_from(tmp_path: Path) -> None:
@@ -308,7 +318,8 @@ def test_the_best_is_the_latest_that_is_not_clearly_worse(
 def test_the_averaged_weights_follow() -> None:
     learner = Learner(network_of(MINI), SMALL.learning, torch.float32)
     samples = samples_of(
-        play_round(TorchEvaluator(learner.average), game_keys(0, 16), Exploration(0.3, 5.0), 1), 0.9
+        play_round(TorchEvaluator(learner.average), game_keys(0, 16), Exploration(0.3, 5.0), 1, 0),
+        0.9,
     )
     start = learner.average.heads.q.weight.clone()  # type: ignore[union-attr]
     learner.step(samples)

@@ -12,6 +12,8 @@ the checkpoint exists. Only then are the older tensors removed.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,14 +111,30 @@ def save_teacher(run: Path, teacher: LoadedNetwork) -> None:
 
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read `RUN/last.json` or `RUN/best.json`; `RunError` says what is missing or broken."""
-    try:
-        data = json.loads(read_bytes(path, RunError))
-        if data["format"] != FORMAT:
-            raise RunError(f"{path} has checkpoint format {data['format']}, expected {FORMAT}")
+    with _reading(path):
+        data = _read_json(path)
         config = config_from_dict(data["config"], str(path))
-        weights = path.parent / data["weights"]
-        tensors = load(read_bytes(weights, RunError))
+        tensors = load(read_bytes(path.parent / data["weights"], RunError))
         return Checkpoint(path, config, data["info"], tensors)
+
+
+def read_info(path: Path) -> dict[str, Any]:
+    """What was known at a checkpoint, without its tensors, which may be large."""
+    with _reading(path):
+        return dict(_read_json(path)["info"])
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads(read_bytes(path, RunError))
+    if data["format"] != FORMAT:
+        raise RunError(f"{path} has checkpoint format {data['format']}, expected {FORMAT}")
+    return data
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
     except RunError:
         raise
     except (ValueError, KeyError, TypeError, SafetensorError, AzxError) as error:
@@ -134,7 +152,13 @@ def restore(checkpoint: Checkpoint, learner: Learner, replay: Replay) -> None:
         state.setdefault(int(index), {})[field] = torch.from_numpy(value.copy())
     groups = learner.optimizer.state_dict()["param_groups"]
     learner.optimizer.load_state_dict({"state": state, "param_groups": groups})
-    replay.from_arrays(_part(tensors, "replay"))
+    try:
+        replay.from_arrays(_part(tensors, "replay"))
+    except KeyError as error:
+        raise RunError(
+            f"{checkpoint.path} is of an earlier version of azx, which did not keep {error}: it "
+            "cannot be gone on with, but a new run can begin with its weights (--from)"
+        ) from None
 
 
 def _load(path: Path, module: nn.Module, tensors: Tensors) -> None:

@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from azx.runtime.rules import half_turn
 from azx.trainer.selfplay import Round
 
+#: What samples do not have where nobody told it: None there.
+MAY_LACK = ("policy", "lesson")
+
 
 @dataclass(frozen=True)
 class Samples:
@@ -127,9 +130,11 @@ class Replay:
         }
 
     def from_arrays(self, arrays: dict[str, NDArray[Any]]) -> None:
-        """The inverse of `to_arrays`."""
+        """The inverse of `to_arrays`; `KeyError` where an array is missing."""
         ages = sorted({int(name.partition(".")[0]) for name in arrays})
-        self._kept = [
-            Samples(**{f.name: arrays.get(f"{age}.{f.name}") for f in fields(Samples)})  # type: ignore[arg-type]
-            for age in ages
-        ]
+        names = [f.name for f in fields(Samples)]
+        self._kept = []
+        for age in ages:
+            told = {name: arrays[f"{age}.{name}"] for name in names if name not in MAY_LACK}
+            perhaps = {name: arrays.get(f"{age}.{name}") for name in MAY_LACK}
+            self._kept.append(Samples(**told, **perhaps))  # type: ignore[arg-type]

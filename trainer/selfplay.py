@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numba import uint64
@@ -61,6 +62,17 @@ class Round:
             others_after=np.zeros((count, size, others), dtype=np.float32),
             policy=policy,
         )
+
+    @classmethod
+    def joined(cls, parts: Sequence[Round]) -> Round:
+        """The games of all `parts`, in their order."""
+        joined: dict[str, Any] = {}
+        for name in (f.name for f in fields(cls) if f.name != "games"):
+            columns = [getattr(part, name) for part in parts]
+            joined[name] = None if columns[0] is None else np.concatenate(columns)
+        orders = np.concatenate([part.games.orders for part in parts])
+        cells = np.concatenate([part.games.cells for part in parts])
+        return cls(Games(parts[0].games.variant, orders, cells), **joined)
 
 
 @dataclass(frozen=True)

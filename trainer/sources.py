@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from azx.runtime.errors import UsageError
 from azx.runtime.evaluator import Evaluator
@@ -14,6 +15,7 @@ from azx.runtime.records import Games
 from azx.runtime.seeds import game_keys
 from azx.trainer.config import TrainConfig
 from azx.trainer.foresight import q_of
+from azx.trainer.parts import play_in_parts
 from azx.trainer.samples import Samples, samples_of
 from azx.trainer.schedule import exploration, lambda_at
 from azx.trainer.selfplay import Round, judge, play_round, search_round, whole_corrections
@@ -45,14 +47,17 @@ class SelfPlay:
         count = settings.games_per_round
         keys = game_keys(self.config.seed ^ TRAINING, count, first=index * count)
         explore = exploration(settings, share)
-        if settings.simulations:
-            played = search_round(
-                self.evaluator, keys, explore.share, settings.simulations, progress
+
+        def play(part: NDArray[np.uint64], progress: Progress | None) -> Round:
+            if settings.simulations:
+                return search_round(
+                    self.evaluator, part, explore.share, settings.simulations, progress
+                )
+            return play_round(
+                self.evaluator, part, explore, settings.candidates, settings.other_tiles, progress
             )
-        else:
-            played = play_round(
-                self.evaluator, keys, explore, settings.candidates, settings.other_tiles, progress
-            )
+
+        played = play_in_parts(play, keys, progress)
         return samples_of(played, lambda_at(self.config.learning, share)), played.games
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from azx.runtime.errors import RunError, UsageError
 from azx.runtime.files import read_bytes, write_json
-from azx.trainer.checkpoint import read_checkpoint
+from azx.trainer.checkpoint import read_info
 from azx.trainer.config import TrainConfig, config_from_dict, load_config
 
 
@@ -71,4 +71,4 @@ def _finished(stage: Stage) -> bool:
 
 def _rounds_done(run: Path) -> int:
     checkpoint = run / "last.json"
-    return int(read_checkpoint(checkpoint).info["round"]) if checkpoint.exists() else 0
+    return int(read_info(checkpoint)["round"]) if checkpoint.exists() else 0

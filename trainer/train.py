@@ -23,6 +23,7 @@ from azx.trainer.checkpoint import (
     LoadedNetwork,
     load_network,
     read_checkpoint,
+    read_info,
     restore,
     save_best,
     save_last,
@@ -329,7 +330,7 @@ def _resumed(config: TrainConfig, run: Path, games: Games | None) -> Training:
     """A run that goes on from its last checkpoint, learning from what it learnt from before."""
     if games is not None:
         raise UsageError(f"a resumed run goes on with the games in {run / GAMES}: leave them out")
-    info = read_checkpoint(run / "last.json").info
+    info = read_info(run / "last.json")
     training = Training(
         config,
         run,
