@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import fields, replace
+from threading import Event
 
 import numpy as np
 import pytest
@@ -18,7 +21,7 @@ from azx.runtime.solver import Solution
 from azx.runtime.variant import MINI
 from azx.trainer.config import load_config
 from azx.trainer.foresight import EXACT_CELLS
-from azx.trainer.parts import PART
+from azx.trainer.parts import PART, play_in_parts
 from azx.trainer.samples import Samples, lambda_returns, samples_of
 from azx.trainer.selfplay import Exploration, Round, play_round, search_round, whole_corrections
 from azx.trainer.sources import SelfPlay
@@ -107,6 +110,7 @@ def test_samples_turn_by_half_a_turn() -> None:
     assert taught is not None
     assert (taught[::2, :, ::-1] == lesson[::2]).all()
     assert (taught[1::2] == lesson[1::2]).all()
+    assert (turned.other_tiles == samples.other_tiles).all()
     several = samples.others >= 0
     assert (turned.others == np.where(several, MINI.cells - 1 - samples.others, -1)).all()
     gain = rules.placement_gains(MINI, samples.boards, samples.tiles, samples.cells)
@@ -128,6 +132,9 @@ def test_self_play_is_the_same_in_any_batch(how: str) -> None:
     apart = [play(keys[g : g + 3]) for g in range(0, 12, 3)]
     cells = np.concatenate([part.games.cells for part in apart])
     assert (together.games.cells == cells).mean() > 0.97  # torch rounds differently by batch
+    same = (together.games.cells == cells).all(axis=1)
+    other_tiles = np.concatenate([part.other_tiles for part in apart])
+    assert (together.other_tiles[same] == other_tiles[same]).all()
     assert together.followed.any()
     assert not together.followed.all()
     if together.policy is not None:
@@ -138,19 +145,49 @@ def test_self_play_is_the_same_in_any_batch(how: str) -> None:
 @pytest.mark.parametrize("simulations", [0, 4])
 def test_self_play_is_the_same_in_any_number_of_threads(simulations: int) -> None:
     games = 2 * PART + 5
-    config = load_config(
-        "mini", [f"selfplay.games_per_round={games}", f"selfplay.simulations={simulations}"]
-    )
+    settings = {"games_per_round": games, "simulations": simulations, "candidates": 2}
+    settings["other_tiles"] = 0 if simulations else 2
+    config = load_config("mini", [f"selfplay.{name}={n}" for name, n in settings.items()])
     source = SelfPlay(config, TorchEvaluator(network_of(MINI)))
     before, found = torch.get_num_threads(), []
     turns: list[tuple[int, int]] = []
-    for threads in (1, 3):
-        torch.set_num_threads(threads)
-        found.append(source.samples(2, lambda done, of: turns.append((done, of)))[0])
-    torch.set_num_threads(before)
+    try:
+        for threads in (1, 3):
+            torch.set_num_threads(threads)
+            found.append(source.samples(2, lambda done, of: turns.append((done, of)))[0])
+            assert torch.get_num_threads() == threads  # for learning and evaluation
+    finally:
+        torch.set_num_threads(before)
     one, three = found
     assert len(one) == games * MINI.cells
     for f in fields(Samples):
         if getattr(one, f.name) is not None:
             np.testing.assert_array_equal(getattr(one, f.name), getattr(three, f.name))
     assert turns[-1] == (3 * MINI.cells, 3 * MINI.cells)
+
+
+def test_a_part_that_fails_ends_the_others_with_their_turn() -> None:
+    others_begun = [Event() for _ in range(2)]
+    turns_after: list[int] = []
+
+    def play(keys: NDArray[np.uint64], turn_played: Callable[[int, int], None]) -> Round:
+        if len(keys) < PART:  # the last
+            for begun in others_begun:
+                begun.wait()
+            raise ValueError("out of luck")
+        others_begun[int(keys[0] > 0)].set()
+        for turn in range(1000):
+            time.sleep(0.01)
+            turn_played(turn + 1, 1000)
+            turns_after.append(turn)
+        raise AssertionError("never stopped")
+
+    keys = np.arange(2 * PART + 1, dtype=np.uint64)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        with pytest.raises(ValueError, match="out of luck"):
+            play_in_parts(play, keys, None)
+    finally:
+        torch.set_num_threads(before)
+    assert len(turns_after) < 1000

@@ -25,9 +25,10 @@ from azx.runtime.variant import MINI, STANDARD
 from azx.trainer.checkpoint import load_network, read_checkpoint
 from azx.trainer.config import load_config
 from azx.trainer.evaluation import Strength
-from azx.trainer.learner import Learner, Losses, StepReport
+from azx.trainer.learner import Learner, Losses, StepReport, losses
+from azx.trainer.network import Outputs
 from azx.trainer.preflight import preflight
-from azx.trainer.samples import samples_of
+from azx.trainer.samples import Samples, samples_of
 from azx.trainer.selfplay import Exploration, play_round
 from azx.trainer.stopping import standing_still
 from azx.trainer.torch_evaluator import TorchEvaluator
@@ -134,7 +135,7 @@ def test_a_run_of_an_earlier_version_says_how_to_go_on(tmp_path: Path) -> None:
     weights = next(tmp_path.glob("last-*.safetensors"))
     tensors = load_file(weights)
     save_file({k: v for k, v in tensors.items() if not k.endswith("other_tiles")}, weights)
-    with pytest.raises(RunError, match=r"earlier version of azx.*other_tiles.*--from"):
+    with pytest.raises(RunError, match=r"lacks .*other_tiles.*earlier one.*--from"):
         train(SMALL, tmp_path, Silent(), resume=True)
 
 
@@ -313,6 +314,28 @@ def test_the_best_is_the_latest_that_is_not_clearly_worse(
         kept.append(read_checkpoint(tmp_path / "best.json").info["round"])
     assert kept == [1, 2, 2, 4]
     assert training.best_evaluation == 3
+
+
+def test_the_loss_asks_for_the_placements_that_were_looked_at() -> None:
+    """q of the tile and the cell that were laid, and of other tiles and cells beside them."""
+    q = torch.arange(2 * MINI.tiles * MINI.cells).reshape(2, MINI.tiles, MINI.cells).float()
+    batch = Samples(
+        boards=MINI.empty_boards(2),
+        tiles=np.array([0, 1], np.int8),
+        cells=np.array([2, 3], np.int8),
+        after=np.zeros(2, np.float32),
+        other_tiles=np.array([[0, 4], [5, 0]], np.int8),
+        others=np.array([[1, 6], [0, -1]], np.int8),
+        others_after=np.full((2, 2), 10.0, np.float32),
+        floor=np.zeros(2, np.float32),
+        policy=None,
+        lesson=None,
+    )
+    outputs = Outputs(torch.zeros_like(q), torch.zeros(2), q)
+    found = losses(network_of(MINI), outputs, batch, temperature=1.0)
+    at, second = MINI.cells, MINI.tiles * MINI.cells
+    errors = [2.0, second + at + 3, 1 - 10.0, 4 * at + 6 - 10.0, second + 5 * at - 10.0]
+    assert float(found.q) == pytest.approx(np.mean(np.square(errors)), rel=1e-6)
 
 
 def test_the_averaged_weights_follow() -> None:

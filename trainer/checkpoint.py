@@ -125,6 +125,7 @@ def read_info(path: Path) -> dict[str, Any]:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
+    """What a checkpoint's JSON says."""
     data: dict[str, Any] = json.loads(read_bytes(path, RunError))
     if data["format"] != FORMAT:
         raise RunError(f"{path} has checkpoint format {data['format']}, expected {FORMAT}")
@@ -133,6 +134,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
+    """`RunError`, with the file's name, for whatever is wrong with what is read."""
     try:
         yield
     except RunError:
@@ -156,8 +158,8 @@ def restore(checkpoint: Checkpoint, learner: Learner, replay: Replay) -> None:
         replay.from_arrays(_part(tensors, "replay"))
     except KeyError as error:
         raise RunError(
-            f"{checkpoint.path} is of an earlier version of azx, which did not keep {error}: it "
-            "cannot be gone on with, but a new run can begin with its weights (--from)"
+            f"{checkpoint.path} lacks {error}, which this version of azx remembers of games: the "
+            "run is of an earlier one, or broken; a new run can begin with its weights (--from)"
         ) from None
 
 

@@ -28,8 +28,10 @@ class SelfPlayConfig:
 
     games_per_round: int = 1024
     simulations: int = 0  # 0: the one-ply expectation of a single forward instead of a tree
-    candidates: int = 1  # best cells of a decision that are laid and looked at, without a tree
-    other_tiles: int = 0  # tiles that did not come, whose best cell is looked at besides
+    # Without a tree: best cells of a decision that are laid and looked at, and tiles that did not
+    # come, of which the best cell is looked at too.
+    candidates: int = 1
+    other_tiles: int = 0
     explore: float = 0.3  # share of placements made at random in the beginning
     explore_end: float = 0.03  # ... and from `explore_until` on
     explore_until: float = 0.33  # share of the run

@@ -1,4 +1,4 @@
-"""What a network's q says of whole boards: the points to come."""
+"""What a network's q says of whole boards: the points to come, and what is worth looking at."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numba import uint64
 from numpy.typing import NDArray
 
-from azx.runtime.compiled import compiled
+from azx.runtime.compiled import compiled, inlined
 from azx.runtime.errors import UsageError
 from azx.runtime.evaluator import Evaluation, Evaluator
 from azx.runtime.rules import add_board_gains, placement_gain
@@ -25,7 +25,21 @@ class Foresight(NamedTuple):
     """B boards looked at by one forward. Full boards promise nothing."""
 
     q: NDArray[np.float32]  # [B, T, C] as the network says it
-    value: NDArray[np.float32]  # [B] mean over the next tiles of the best gain + q
+    #: [B] mean over the next tiles of the best gain + q; exact with `EXACT_CELLS` cells or fewer
+    value: NDArray[np.float32]
+
+
+@inlined
+def _what_is_left(board, kinds):  # type: ignore[no-untyped-def]
+    """How many cells of a board are empty, and the tiles that may come as bits."""
+    empty = 0
+    unused = (1 << kinds) - 1
+    for c in range(board.shape[0]):
+        if board[c] >= 0:
+            unused ^= 1 << board[c]
+        else:
+            empty += 1
+    return empty, unused
 
 
 @compiled
@@ -33,18 +47,9 @@ def _expect(tables, boards, q, exact_cells, value):  # type: ignore[no-untyped-d
     games, size = boards.shape
     kinds = q.shape[1]
     worth = np.empty((kinds, size), dtype=np.float32)
-    left = np.empty(kinds, dtype=np.bool_)
     for g in range(games):
         board = boards[g]
-        left[:] = True
-        empty = 0
-        unused = (1 << kinds) - 1
-        for c in range(size):
-            if board[c] >= 0:
-                left[board[c]] = False
-                unused ^= 1 << board[c]
-            else:
-                empty += 1
+        empty, unused = _what_is_left(board, kinds)
         if empty <= exact_cells:
             value[g] = exact_value(tables, board, unused, empty, kinds - size + empty)
             continue
@@ -53,7 +58,7 @@ def _expect(tables, boards, q, exact_cells, value):  # type: ignore[no-untyped-d
         total = 0.0
         count = 0
         for t in range(kinds):
-            if not left[t]:
+            if not (unused >> t) & 1:
                 continue
             best = np.float32(-1e9)
             for c in range(size):
@@ -68,13 +73,7 @@ def _expect(tables, boards, q, exact_cells, value):  # type: ignore[no-untyped-d
 def _exact_values(tables, boards, value):  # type: ignore[no-untyped-def]
     kinds = tables.tile_values.shape[0]
     for g in range(boards.shape[0]):
-        empty = 0
-        unused = (1 << kinds) - 1
-        for c in range(boards.shape[1]):
-            if boards[g, c] >= 0:
-                unused ^= 1 << boards[g, c]
-            else:
-                empty += 1
+        empty, unused = _what_is_left(boards[g], kinds)
         left = kinds - boards.shape[1] + empty
         value[g] = exact_value(tables, boards[g], unused, empty, left)
 
@@ -84,34 +83,27 @@ def _best_of_other_tiles(tables, boards, drawn, q, keys, tiles, cells):  # type:
     games, size = boards.shape
     kinds = q.shape[1]
     worth = np.empty((kinds, size), dtype=np.float32)
-    taken = np.empty(kinds, dtype=np.bool_)
     deck = np.empty(kinds, dtype=np.int8)
     for g in range(games):
         board = boards[g]
-        taken[:] = False
-        taken[drawn[g]] = True
-        placed = 0
-        for c in range(size):
-            if board[c] >= 0:
-                taken[board[c]] = True
-                placed += 1
+        empty, unused = _what_is_left(board, kinds)
         left = 0
         for t in range(kinds):
-            if not taken[t]:
+            if (unused >> t) & 1 and t != drawn[g]:
                 deck[left] = t
                 left += 1
-        key = mix(keys[g], uint64(placed))
+        key = mix(keys[g], uint64(size - empty))
         worth[:] = q[g]
         add_board_gains(tables, board, worth)
         for i in range(tiles.shape[1]):
             j = i + int(uniform(key, i) * (left - i))
             deck[i], deck[j] = deck[j], deck[i]
             tiles[g, i] = deck[i]
-            best = np.float32(-1e9)
+            best = -1
             for c in range(size):
-                if board[c] < 0 and worth[deck[i], c] > best:
-                    best = worth[deck[i], c]
-                    cells[g, i] = c
+                if board[c] < 0 and (best < 0 or worth[deck[i], c] > worth[deck[i], best]):
+                    best = c
+            cells[g, i] = best
 
 
 @compiled
@@ -149,9 +141,9 @@ def worth_of(
 
 def value_of(evaluator: Evaluator, boards: NDArray[np.int8]) -> NDArray[np.float32]:
     """float32 [B]: `Foresight.value`, without a forward where all values are exact."""
-    value = np.empty(len(boards), dtype=np.float32)
     if (boards < 0).sum(axis=1).max(initial=0) > EXACT_CELLS:
         return look_ahead(evaluator, boards).value
+    value = np.empty(len(boards), dtype=np.float32)
     _exact_values(evaluator.variant.tables, boards, value)
     return value
 

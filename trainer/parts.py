@@ -1,16 +1,16 @@
 """A round of games in parts that several threads play at once.
 
-Compiled code and torch let go of the GIL, and whole games share nothing: two threads that play a
-part each are nearly twice as fast as one whose network has two (docs/log.md). The parts are the
-same however many threads there are, and so are the games.
+Compiled code and torch let go of the GIL, and whole games share nothing: two threads with a part
+each are faster than one whose network has two (docs/log.md). The parts are the same however many
+threads there are, and so are the games.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
-from threading import Lock
+from threading import Event, Lock
 
 import numpy as np
 import torch
@@ -18,25 +18,47 @@ from numpy.typing import NDArray
 
 from azx.trainer.selfplay import Progress, Round
 
-#: Games of a part: enough for the network's batches, and a round has some parts for each thread.
+#: Games of a part: enough for the network to be at its fastest. A round of 1,024 has four, so more
+#: than four threads do not help it.
 PART = 256
 
-PlayPart = Callable[[NDArray[np.uint64], Progress | None], Round]
+PlayPart = Callable[[NDArray[np.uint64], Progress], Round]
+
+
+class _Stopped(Exception):
+    """Another part failed, or the user interrupted: this one need not go on."""
 
 
 def play_in_parts(play: PlayPart, keys: NDArray[np.uint64], progress: Progress | None) -> Round:
-    """`play` the games of `keys` [G], in as many threads as torch has; `progress(turns, of)`."""
+    """`play` the games of `keys` [G], in as many threads as torch has.
+
+    `progress(turns, of)` counts the turns of all parts; it is called from their threads, one call
+    at a time. Where a part fails, and on Ctrl-C, the others end with the turn they are at.
+    """
+    threads = torch.get_num_threads()
     parts = [keys[first : first + PART] for first in range(0, len(keys), PART)]
-    done, lock = 0, Lock()
+    done, lock, stop = 0, Lock(), Event()
 
     def turn_played(turn: int, turns: int) -> None:
         nonlocal done
+        if stop.is_set():
+            raise _Stopped
         with lock:
             done += 1
             if progress is not None:
                 progress(done, turns * len(parts))
 
-    # A thread of its own for each part: their networks need no others.
+    # Each part has a thread, so its network needs no more. Torch also keeps the number for threads
+    # that it has not seen yet, hence it is put back.
     one_thread = partial(torch.set_num_threads, 1)
-    with ThreadPoolExecutor(torch.get_num_threads(), initializer=one_thread) as threads:
-        return Round.joined(list(threads.map(lambda part: play(part, turn_played), parts)))
+    try:
+        with ThreadPoolExecutor(min(threads, len(parts)), initializer=one_thread) as pool:
+            playing = [pool.submit(play, part, turn_played) for part in parts]
+            try:
+                for played in as_completed(playing):
+                    played.result()
+            finally:
+                stop.set()
+    finally:
+        torch.set_num_threads(threads)
+    return Round.joined([played.result() for played in playing])

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from azx.runtime.rules import half_turn
 from azx.trainer.selfplay import Round
 
-#: What samples do not have where nobody told it: None there.
+#: Fields that are None without a search, and without a teacher.
 MAY_LACK = ("policy", "lesson")
 
 
@@ -26,9 +26,9 @@ class Samples:
     tiles: NDArray[np.int8]  # [M] drawn
     cells: NDArray[np.int8]  # [M] where it was laid
     after: NDArray[np.float32]  # [M] points to come after the placement: the target of q
-    other_tiles: NDArray[np.int8]  # [M, K] for further placements on the board: tiles,
-    others: NDArray[np.int8]  # [M, K] cells, -1 for none,
-    others_after: NDArray[np.float32]  # [M, K] and their targets
+    other_tiles: NDArray[np.int8]  # [M, K] the tiles of further placements on the board
+    others: NDArray[np.int8]  # [M, K] their cells, -1 where there is no such placement
+    others_after: NDArray[np.float32]  # [M, K] their targets of q
     floor: NDArray[np.float32]  # [M] variance of `after` that is the draws' luck, points²
     #: [M, C] where a better player would lay the tile; None: the network's own q decides, for all
     #: next tiles at once.

@@ -40,11 +40,9 @@ class Round:
     correction: NDArray[np.float32]
     luck: NDArray[np.float32]  # [G, C] variance of `correction` that is the draw's, points²
     followed: NDArray[np.bool_]  # [G, C] the game went on as `correction` says
-    #: [G, C, K] placements that were looked at besides: tiles, cells (-1 for none), and the points
-    #: to come after them.
-    other_tiles: NDArray[np.int8]
-    others: NDArray[np.int8]
-    others_after: NDArray[np.float32]
+    other_tiles: NDArray[np.int8]  # [G, C, K] the tiles of placements that were looked at besides
+    others: NDArray[np.int8]  # [G, C, K] their cells, -1 where there was no such placement
+    others_after: NDArray[np.float32]  # [G, C, K] the points to come after them
     policy: NDArray[np.float32] | None  # [G, C, C] the search's improved policy, where one searched
 
     @classmethod
@@ -119,15 +117,16 @@ def play_round(
     included, are laid and looked at, and the best of them by gain + value is chosen; with 1 it is
     the best by gain + q. Every one of them says what q should have been, and the best of them
     without noise, beside the best gain + q for this tile, what the value should have been.
-    So does the best cell of `other_tiles` tiles that did not come: most of what q says is of such.
+    So, for q alone, does the best cell of each of `other_tiles` tiles that did not come: most of
+    what q says is of such.
     """
     variant = evaluator.variant
     orders = draw_orders(variant, keys)
     games, size = orders.shape
     boards = variant.empty_boards(games)
     rows = np.arange(games)
-    games_played = Games(variant, orders, np.empty_like(orders))
-    round_ = Round.empty(games_played, candidates - 1 + other_tiles, None)
+    to_play = Games(variant, orders, np.empty_like(orders))
+    round_ = Round.empty(to_play, candidates - 1 + other_tiles, None)
     preference = np.empty((games, size), dtype=np.float32)
     explored = np.empty(games, dtype=np.bool_)
     ahead = look_ahead(evaluator, boards)

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from azx.runtime.errors import UsageError
 from azx.runtime.evaluator import Evaluator
 from azx.runtime.records import Games
+from azx.runtime.search.room import check_room
 from azx.runtime.seeds import game_keys
 from azx.trainer.config import TrainConfig
 from azx.trainer.foresight import q_of
-from azx.trainer.parts import play_in_parts
+from azx.trainer.parts import PART, play_in_parts
 from azx.trainer.samples import Samples, samples_of
 from azx.trainer.schedule import exploration, lambda_at
-from azx.trainer.selfplay import Round, judge, play_round, search_round, whole_corrections
-
-Progress = Callable[[int, int], None]
+from azx.trainer.selfplay import Progress, Round, judge, play_round, search_round, whole_corrections
 
 #: Keeps the games of training apart from those that any other use of the same seed would draw.
 TRAINING = 1 << 62
@@ -48,14 +47,23 @@ class SelfPlay:
         keys = game_keys(self.config.seed ^ TRAINING, count, first=index * count)
         explore = exploration(settings, share)
 
-        def play(part: NDArray[np.uint64], progress: Progress | None) -> Round:
+        def play(part: NDArray[np.uint64], turn_played: Progress) -> Round:
             if settings.simulations:
                 return search_round(
-                    self.evaluator, part, explore.share, settings.simulations, progress
+                    self.evaluator, part, explore.share, settings.simulations, turn_played
                 )
             return play_round(
-                self.evaluator, part, explore, settings.candidates, settings.other_tiles, progress
+                self.evaluator,
+                part,
+                explore,
+                settings.candidates,
+                settings.other_tiles,
+                turn_played,
             )
+
+        if settings.simulations:  # each part makes sure of its own room alone
+            at_once = min(count, torch.get_num_threads() * PART)
+            check_room(self.evaluator.variant, at_once, settings.simulations)
 
         played = play_in_parts(play, keys, progress)
         return samples_of(played, lambda_at(self.config.learning, share)), played.games

@@ -125,7 +125,7 @@ def exact_value(tables, board, unused, empty, left):
     total = np.zeros(empty - 1)  # over the kinds of tiles that are done
     best = np.empty(empty - 1)  # over the cells, for the kind at hand
     gain = np.empty(empty - 1)  # of the placement that is being looked at
-    level = np.int64(0)
+    level = np.int64(0)  # a constant would have what it is passed to compiled once more
     _begin_level(tables, board, masks, level, unused)
     while True:
         tile = masks[level, TILE]

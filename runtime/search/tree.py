@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from azx.runtime.variant import Variant
 
-# Node numbers are int64 wherever they are passed on, these two included: for every other type of a
-# number, and for constants of Python, numba compiles the function called once more (docs/log.md).
+# A compiled function gets int64 for a node's number from whoever calls it, these two included: for
+# every other type, and for constants of Python, numba compiles it once more (docs/log.md).
 
 #: No such node (yet).
 NONE = np.int64(-1)
