@@ -12,7 +12,7 @@ import pytest
 import torch
 from conftest import ExactEvaluator
 from numpy.typing import NDArray
-from training_testing import network_of
+from training_testing import network_of, torch_threads
 
 from azx.runtime import rules
 from azx.runtime.records import Games
@@ -149,15 +149,12 @@ def test_self_play_is_the_same_in_any_number_of_threads(simulations: int) -> Non
     settings["other_tiles"] = 0 if simulations else 2
     config = load_config("mini", [f"selfplay.{name}={n}" for name, n in settings.items()])
     source = SelfPlay(config, TorchEvaluator(network_of(MINI)))
-    before, found = torch.get_num_threads(), []
+    found = []
     turns: list[tuple[int, int]] = []
-    try:
-        for threads in (1, 3):
-            torch.set_num_threads(threads)
+    for threads in (1, 3):
+        with torch_threads(threads):
             found.append(source.samples(2, lambda done, of: turns.append((done, of)))[0])
             assert torch.get_num_threads() == threads  # for learning and evaluation
-    finally:
-        torch.set_num_threads(before)
     one, three = found
     assert len(one) == games * MINI.cells
     for f in fields(Samples):
@@ -183,11 +180,6 @@ def test_a_part_that_fails_ends_the_others_with_their_turn() -> None:
         raise AssertionError("never stopped")
 
     keys = np.arange(2 * PART + 1, dtype=np.uint64)
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(3)
-        with pytest.raises(ValueError, match="out of luck"):
-            play_in_parts(play, keys, None)
-    finally:
-        torch.set_num_threads(before)
+    with torch_threads(3), pytest.raises(ValueError, match="out of luck"):
+        play_in_parts(play, keys, None)
     assert len(turns_after) < 1000

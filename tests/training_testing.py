@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
 from azx.runtime.variant import Variant
 from azx.trainer.config import TrainConfig, load_config
 from azx.trainer.initialise import initialise
@@ -42,3 +47,14 @@ def network_of(variant: Variant, trunk: str = "dense", width: int = 32) -> Polic
     network = PolicyValueNetwork(variant, NetworkConfig(trunk, width, 1, 4))
     initialise(network, 0, network.heads)
     return network.eval()
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """So many threads for torch, and as many as before afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -135,14 +135,12 @@ def play_round(
         round_.values[:, k] = ahead.value
         worth = worth_of(evaluator, boards, tiles, ahead)
         _prefer(boards, keys, worth, exploration.share, exploration.noise, preference, explored)
-        if k < size - 1:  # after the last placement nothing is to come
+        if other_tiles > 0 and k < size - 1:  # after the last placement nothing is to come
             _look_at_other_tiles(evaluator, round_, k, boards, ahead, keys, other_tiles)
         looked_at = min(candidates, size - k)
         cells = np.argsort(-preference, axis=1, kind="stable")[:, :looked_at].astype(np.int8)
-        after = np.repeat(boards[:, None], looked_at, axis=1)
-        np.put_along_axis(after, cells[:, :, None].astype(np.int64), tiles[:, None, None], axis=2)
-        flat = after.reshape(-1, size)
-        ahead = look_ahead(evaluator, flat)
+        after = _laid(boards, tiles[:, None], cells)
+        ahead = look_ahead(evaluator, after)
         points = ahead.value.reshape(games, looked_at)
         gains = placement_gains(
             variant,
@@ -165,11 +163,23 @@ def play_round(
         round_.others[:, k, : looked_at - 1] = np.take_along_axis(cells, rest, 1)
         round_.others_after[:, k, : looked_at - 1] = np.take_along_axis(points, rest, 1)
         chosen = rows * looked_at + best
-        boards = np.ascontiguousarray(flat[chosen])
+        boards = np.ascontiguousarray(after[chosen])
         ahead = type(ahead)(*(part[chosen] for part in ahead))
         if progress is not None:
             progress(k + 1, size)
     return round_
+
+
+def _laid(
+    boards: NDArray[np.int8], tiles: NDArray[np.int8], cells: NDArray[np.int8]
+) -> NDArray[np.int8]:
+    """int8 [G x K, C]: each of `boards` [G, C] once for every cell of its row in `cells` [G, K].
+
+    On it lies that row's tile in `tiles`, [G, K] or [G, 1].
+    """
+    after = np.repeat(boards[:, None], cells.shape[1], axis=1)
+    np.put_along_axis(after, cells[:, :, None].astype(np.int64), tiles[:, :, None], axis=2)
+    return after.reshape(-1, boards.shape[1])
 
 
 def _look_at_other_tiles(
@@ -182,17 +192,12 @@ def _look_at_other_tiles(
     count: int,
 ) -> None:
     """Note what the best cells of `count` other tiles promise, at the end of the turn's others."""
-    if count == 0:
-        return
-    games, size = boards.shape
     drawn = np.ascontiguousarray(round_.games.orders[:, turn])
     tiles, cells = best_of_other_tiles(evaluator, boards, drawn, ahead, keys, count)
-    after = np.repeat(boards[:, None], count, axis=1)
-    np.put_along_axis(after, cells[:, :, None].astype(np.int64), tiles[:, :, None], axis=2)
     round_.other_tiles[:, turn, -count:] = tiles
     round_.others[:, turn, -count:] = cells
-    value = value_of(evaluator, after.reshape(-1, size))
-    round_.others_after[:, turn, -count:] = value.reshape(games, count)
+    value = value_of(evaluator, _laid(boards, tiles, cells))
+    round_.others_after[:, turn, -count:] = value.reshape(-1, count)
 
 
 def search_round(

@@ -46,24 +46,16 @@ class SelfPlay:
         count = settings.games_per_round
         keys = game_keys(self.config.seed ^ TRAINING, count, first=index * count)
         explore = exploration(settings, share)
-
-        def play(part: NDArray[np.uint64], turn_played: Progress) -> Round:
-            if settings.simulations:
-                return search_round(
-                    self.evaluator, part, explore.share, settings.simulations, turn_played
-                )
-            return play_round(
-                self.evaluator,
-                part,
-                explore,
-                settings.candidates,
-                settings.other_tiles,
-                turn_played,
-            )
-
-        if settings.simulations:  # each part makes sure of its own room alone
+        simulations = settings.simulations
+        if simulations:  # each part makes sure of its own room alone
             at_once = min(count, torch.get_num_threads() * PART)
-            check_room(self.evaluator.variant, at_once, settings.simulations)
+            check_room(self.evaluator.variant, at_once, simulations)
+
+        def play(part: NDArray[np.uint64], told: Progress) -> Round:
+            if simulations:
+                return search_round(self.evaluator, part, explore.share, simulations, told)
+            looks = settings.candidates, settings.other_tiles
+            return play_round(self.evaluator, part, explore, *looks, told)
 
         played = play_in_parts(play, keys, progress)
         return samples_of(played, lambda_at(self.config.learning, share)), played.games
