@@ -22,6 +22,7 @@ import numpy as np
 import strength_figures as figures
 from model_cards import read_peers
 from numpy.typing import NDArray
+from search_ladder import shown_name
 
 from azx.cli.reports.figures import histogram
 from azx.runtime.bench.machine import machine
@@ -85,7 +86,7 @@ def ladder_rungs(path: Path | None, sha256: str) -> list[Rung]:
         raise SystemExit(f"{path} is of another model: {found['sha256'][:12]}")
     return [
         Rung(
-            f"mcts:{name}" if int(name) else "one ply",
+            shown_name(name),
             np.array(rung["without_luck"]),
             1000 * sum(rung["seconds"]) / len(rung["score"]) / 19,
         )

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from search_ladder import shown_name
 
 from azx.runtime.evaluator import Evaluator
 from azx.runtime.files import write_json, write_text
@@ -78,7 +79,7 @@ def ladder_strength(
     if found["sha256"] != sha256:
         raise SystemExit(f"{path} is of another model: {found['sha256'][:12]}, not {sha256[:12]}")
     return {
-        f"mcts:{name}" if int(name) else "one-ply": strength(
+        shown_name(name).replace(" ", "-"): strength(
             np.array(rung["score"]), np.array(rung["without_luck"]), sum(rung["seconds"]), peers
         )
         for name, rung in found["rungs"].items()

@@ -3,7 +3,8 @@
     python benchmarks/search_ladder.py models/standard.onnx --orders orders.npy \\
         --rungs 0:10000 50:10000 200:2000 800:1000 --out ladder.json
 
-A rung is simulations:games, 0 for one ply; each plays the first so many of the orders. The table
+A rung is simulations:games, 0 for one ply, or r512:games for 512 rollouts a move; each plays the
+first so many of the orders. The table
 gives the mean score, the difference to the first rung game by game, and the same with the luck of
 the draws taken out of both: what the network foresees before a draw and after it differ by a number
 of mean zero, whoever plays, so subtracting it leaves the mean as it was and most of the spread
@@ -33,6 +34,7 @@ from azx.runtime.play import play_part
 from azx.runtime.players import network_player
 from azx.runtime.records import Games, read_orders
 from azx.runtime.review import luck_of, one_ply_judge, review_games
+from azx.runtime.rollouts import Rollouts
 from azx.runtime.search import Budget
 from azx.runtime.seeds import game_keys
 from azx.runtime.stats import estimate, paired_difference
@@ -41,17 +43,31 @@ from azx.runtime.stats import estimate, paired_difference
 PART = 250
 
 
+def budget_of(name: str) -> Budget | Rollouts | None:
+    """What a move of a rung may cost: '0', '400' or 'r512'."""
+    if name.startswith("r"):
+        return Rollouts(int(name[1:]))
+    return Budget(int(name)) if int(name) else None
+
+
+def shown_name(name: str) -> str:
+    """A rung's name for people."""
+    budget = budget_of(name)
+    if budget is None:
+        return "one ply"
+    return f"{'rollouts' if isinstance(budget, Rollouts) else 'mcts'}:{budget}"
+
+
 def play_rung(
     evaluator: Evaluator,
-    simulations: int,
+    name: str,
     orders: NDArray[np.int8],
     kept: dict[str, list[float]],
     save: Any,
 ) -> None:
     """Play what is missing of one rung: scores, scores without luck, and seconds of each part."""
     keys = game_keys(0, len(orders))
-    budget = Budget(simulations) if simulations else None
-    player = network_player(evaluator, budget, one_ply=True)
+    player = network_player(evaluator, budget_of(name), one_ply=True)
     for first in range(len(kept["score"]), len(orders), PART):
         part = slice(first, min(first + PART, len(orders)))
         start = time.perf_counter()
@@ -59,14 +75,14 @@ def play_rung(
         kept["seconds"].append(time.perf_counter() - start)
         games = Games(evaluator.variant, orders[part], cells)
         kept["score"] += games.scores().tolist()
-        kept["without_luck"] += without_luck(evaluator, games, simulations).tolist()
+        kept["without_luck"] += without_luck(evaluator, games, name).tolist()
         save()
-        print(f"{simulations} simulations: {part.stop} of {len(orders)} games", flush=True)
+        print(f"{shown_name(name)}: {part.stop} of {len(orders)} games", flush=True)
 
 
-def without_luck(evaluator: Evaluator, games: Games, simulations: int) -> NDArray[np.float64]:
+def without_luck(evaluator: Evaluator, games: Games, name: str) -> NDArray[np.float64]:
     """float64 [N]: the scores of `games`, less what the draws gave."""
-    if simulations:
+    if budget_of(name) is not None:
         return review_games(games, one_ply_judge(evaluator)).without_luck
     return games.scores() - luck_of(evaluator, games)
 
@@ -94,11 +110,11 @@ def rows(rungs: dict[str, dict[str, list[float]]]) -> list[str]:
     """The table in Markdown."""
     first = next(iter(rungs.values()))
     lines = [
-        "| simulations | games | score | difference | without luck | difference | games/s |",
+        "| player | games | score | difference | without luck | difference | games/s |",
         "|---|---|---|---|---|---|---|",
     ]
     for name, rung in rungs.items():
-        shown = [name, str(len(rung["score"]))]
+        shown = [shown_name(name), str(len(rung["score"]))]
         for kind in ("score", "without_luck"):
             count = min(len(rung[kind]), len(first[kind]))
             difference = paired_difference(rung[kind][:count], first[kind][:count])
@@ -127,12 +143,10 @@ def main() -> None:
     except UsageError as error:
         parser.error(str(error))
     for rung in arguments.rungs:
-        simulations, games = map(int, rung.split(":"))
-        kept = found["rungs"].setdefault(
-            str(simulations), {"score": [], "without_luck": [], "seconds": []}
-        )
+        name, _, games = rung.partition(":")
+        kept = found["rungs"].setdefault(name, {"score": [], "without_luck": [], "seconds": []})
         play_rung(
-            evaluator, simulations, orders[:games], kept, lambda: write_json(arguments.out, found)
+            evaluator, name, orders[: int(games)], kept, lambda: write_json(arguments.out, found)
         )
     print("\n".join(rows(found["rungs"])))
 

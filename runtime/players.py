@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from azx.runtime.compiled import compiled
 from azx.runtime.evaluator import Evaluator
-from azx.runtime.rules import EMPTY, placement_gain, placement_gains
+from azx.runtime.rollouts import RolloutPlayer, Rollouts
+from azx.runtime.rules import EMPTY, every_placement, placement_gain
 from azx.runtime.search import Budget, Found, Search
 from azx.runtime.seeds import mix, uniform
 from azx.runtime.variant import Variant
@@ -137,13 +138,9 @@ def one_ply_worth(
 
     -inf on filled cells.
     """
-    games, cells = np.nonzero(boards == EMPTY)
-    before = boards[games]
-    after = before.copy()
-    after[np.arange(len(after)), cells] = tiles[games]
+    laid = every_placement(evaluator.variant, boards, tiles)
     worth = np.full(boards.shape, -np.inf, dtype=np.float32)
-    gains = placement_gains(evaluator.variant, before, tiles[games], cells.astype(np.int8))
-    worth[games, cells] = gains + evaluator.evaluate(after).value
+    worth[laid.game, laid.cell] = laid.gain + evaluator.evaluate(laid.after).value
     return worth
 
 
@@ -173,8 +170,12 @@ class SearchPlayer:
         return self._search.run(boards, tiles, keys)
 
 
-def network_player(evaluator: Evaluator, budget: Budget | None, one_ply: bool = False) -> Player:
-    """The player that searches with this budget; without one, the policy alone or one ply."""
+def network_player(
+    evaluator: Evaluator, budget: Budget | Rollouts | None, one_ply: bool = False
+) -> Player:
+    """The player that thinks with this budget; without one, the policy alone or one ply."""
+    if isinstance(budget, Rollouts):
+        return RolloutPlayer(evaluator, budget)
     if budget is not None:
         return SearchPlayer(evaluator, budget)
     return OnePlyPlayer(evaluator) if one_ply else PolicyPlayer(evaluator)

@@ -7,6 +7,8 @@ code; nothing here knows about search or networks.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -123,6 +125,26 @@ def placement_gains(
     out = np.empty(len(boards), dtype=np.int32)
     _placement_gains(variant.tables, boards, tiles, cells, out)
     return out
+
+
+class Placements(NamedTuple):
+    """M placements on some of G boards."""
+
+    game: NDArray[np.int64]  # [M] which board
+    cell: NDArray[np.int64]  # [M]
+    gain: NDArray[np.int32]  # [M] points made at once
+    after: NDArray[np.int8]  # [M, C] the board with the tile laid
+
+
+def every_placement(
+    variant: Variant, boards: NDArray[np.int8], tiles: NDArray[np.int8]
+) -> Placements:
+    """Each of `tiles` int8 [G] on each empty cell of its board int8 [G, C]."""
+    game, cell = np.nonzero(boards == EMPTY)
+    after, laid = boards[game], tiles[game]
+    gain = placement_gains(variant, after, laid, cell.astype(np.int8))
+    after[np.arange(len(after)), cell] = laid
+    return Placements(game, cell, gain, after)
 
 
 def all_gains(variant: Variant, boards: NDArray[np.int8]) -> NDArray[np.float32]:

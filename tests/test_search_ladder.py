@@ -21,7 +21,7 @@ ORDERS = draw_orders(MICRO, game_keys(3, 24))
 def _rung(*counts: int) -> dict[str, list[float]]:
     kept: dict[str, list[float]] = {"score": [], "without_luck": [], "seconds": []}
     for count in counts:
-        play_rung(HashEvaluator(MICRO), 2, ORDERS[:count], kept, lambda: None)
+        play_rung(HashEvaluator(MICRO), "2", ORDERS[:count], kept, lambda: None)
     return kept
 
 

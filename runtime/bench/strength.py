@@ -29,6 +29,7 @@ from azx.runtime.players import (
 )
 from azx.runtime.records import Games
 from azx.runtime.review import luck_of
+from azx.runtime.rollouts import RolloutPlayer, Rollouts
 from azx.runtime.search import Budget
 from azx.runtime.seeds import game_keys
 from azx.runtime.stats import Estimate, estimate, paired_difference
@@ -83,27 +84,30 @@ def as_json(found: Estimate) -> dict[str, Any]:
 
 
 def player_named(name: str, variant: Variant, evaluator: Evaluator | None) -> Player:
-    """random, greedy, policy, one-ply or mcts:N. Raises `UsageError` for any other name."""
+    """random, greedy, policy, one-ply, mcts:N or rollouts:N. `UsageError` for any other name."""
     if name == "random":
         return RandomPlayer(variant)
     if name == "greedy":
         return GreedyPlayer(variant)
-    kind, _, simulations = name.partition(":")
-    if evaluator is None or (kind, bool(simulations)) not in (
+    kind, _, number = name.partition(":")
+    if evaluator is None or (kind, bool(number)) not in (
         ("policy", False),
         ("one-ply", False),
         ("mcts", True),
+        ("rollouts", True),
     ):
         raise UsageError(
-            f"no player {name!r}: there are policy, one-ply, mcts:N, random and greedy"
+            f"no player {name!r}: there are policy, one-ply, mcts:N, rollouts:N, random and greedy"
         )
     if kind == "policy":
         return PolicyPlayer(evaluator)
     if kind == "one-ply":
         return OnePlyPlayer(evaluator)
-    if not simulations.isdecimal() or int(simulations) < 1:
-        raise UsageError(f"mcts takes a number of simulations, like mcts:200; found {name!r}")
-    return SearchPlayer(evaluator, Budget(int(simulations)))
+    if not number.isdecimal() or int(number) < 1:
+        raise UsageError(f"{kind} takes a number, like {kind}:200; found {name!r}")
+    if kind == "rollouts":
+        return RolloutPlayer(evaluator, Rollouts(int(number)))
+    return SearchPlayer(evaluator, Budget(int(number)))
 
 
 def play_all(

@@ -6,7 +6,7 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -81,6 +81,11 @@ class Budget:
             else f"{self.seconds:g} s a move"
         )
         return amount if self.root == ROOTS[0] else f"{amount}, {self.root} at the root"
+
+    @property
+    def least(self) -> Budget:
+        """The smallest of the kind, to get ready with."""
+        return replace(self, simulations=1, seconds=None)
 
     @property
     def under_way(self) -> int:

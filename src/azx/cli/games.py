@@ -22,6 +22,7 @@ from azx.runtime.onnx_evaluator import OnnxEvaluator
 from azx.runtime.play import BATCH, play_parts
 from azx.runtime.players import Player, network_player
 from azx.runtime.records import Games, write_games
+from azx.runtime.rollouts import Rollouts
 from azx.runtime.search import Budget
 from azx.runtime.search.room import games_that_fit, simulations_that_fit
 from azx.runtime.stats import estimate
@@ -92,14 +93,14 @@ def _played_parts(
     return play_in_workers(make_player, crew.workers, orders, keys, progress, warn, in_step)
 
 
-def _fitted(strategy: Strategy, workers: int) -> tuple[Budget | None, int]:
+def _fitted(strategy: Strategy, workers: int) -> tuple[Budget | Rollouts | None, int]:
     """The budget, and how many games are played in step, so that all workers' trees fit in memory.
 
     Fewer games in step are the same games. `UsageError` where not even one has room.
     """
     budget = strategy.budget
-    if budget is None:
-        return None, BATCH
+    if not isinstance(budget, Budget):  # nobody grows trees
+        return budget, BATCH
     if budget.seconds is not None:
         # Games in step would share the time that each should have alone.
         room = simulations_that_fit(strategy.variant, 1, workers)
@@ -113,7 +114,9 @@ def _fitted(strategy: Strategy, workers: int) -> tuple[Budget | None, int]:
     return budget, min(BATCH, fit)
 
 
-def _load_player(load: Callable[[], OnnxEvaluator], budget: Budget | None, one_ply: bool) -> Player:
+def _load_player(
+    load: Callable[[], OnnxEvaluator], budget: Budget | Rollouts | None, one_ply: bool
+) -> Player:
     """The player of a worker, made in its process."""
     return network_player(load(), budget, one_ply)
 
@@ -147,8 +150,7 @@ def report_of(
         "model": {"path": str(model.model.path), "sha256": model.model.sha256},
         "variant": strategy.variant.name,
         "player": strategy.player().name,
-        "simulations": _simulations(strategy.budget),
-        "seconds_a_move": None if strategy.budget is None else strategy.budget.seconds,
+        **_budget_spent(strategy.budget),
         "provider": model.provider_used,
         "workers": workers,
         "threads": model.threads,
@@ -158,11 +160,15 @@ def report_of(
     }
 
 
-def _simulations(budget: Budget | None) -> int | None:
-    """A move's simulations: none without a search, and no fixed number where time is the limit."""
-    if budget is None:
-        return 0
-    return budget.simulations if budget.seconds is None else None
+def _budget_spent(budget: Budget | Rollouts | None) -> dict[str, float | None]:
+    """What a move costs; no number of simulations is fixed where time is the limit."""
+    simulations: int | None = 0
+    seconds = None
+    if isinstance(budget, Budget):
+        simulations = budget.simulations if budget.seconds is None else None
+        seconds = budget.seconds
+    rollouts = budget.count if isinstance(budget, Rollouts) else 0
+    return {"simulations": simulations, "seconds_a_move": seconds, "rollouts": rollouts}
 
 
 def report_lines(report: dict[str, Any]) -> list[str]:

@@ -11,6 +11,7 @@ from azx.cli.show import Game, Strategy, chosen, to_come
 from azx.cli.terminal import busy, counted, counting, say
 from azx.runtime.players import Player, SearchPlayer, one_ply_worth
 from azx.runtime.records import Games
+from azx.runtime.rollouts import RolloutPlayer
 from azx.runtime.rules import EMPTY
 
 
@@ -110,6 +111,10 @@ def judged(
     where there is no q, and without a search, with gain + value of the board after it.
     """
     boards, tiles = board[None], np.array([tile], dtype=np.int8)
+    if isinstance(player, RolloutPlayer):
+        worth = player.worth(boards, tiles, key).points[0]
+        empty = np.flatnonzero(board == EMPTY)
+        return int(worth.argmax()), {int(cell): float(worth[cell]) for cell in empty}
     one_ply = one_ply_worth(strategy.evaluator, boards, tiles)[0]
     if isinstance(player, SearchPlayer):
         found = player.search(boards, tiles, key)

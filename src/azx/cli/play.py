@@ -31,6 +31,7 @@ from azx.runtime.models import named_model, shipped_model
 from azx.runtime.onnx_evaluator import available_cores, open_model
 from azx.runtime.play import BATCH
 from azx.runtime.records import Games, read_orders, write_games
+from azx.runtime.rollouts import Rollouts
 from azx.runtime.search import ROOTS, Budget, check_root
 from azx.runtime.seeds import draw_orders, game_keys
 from azx.runtime.variant import STANDARD, Variant, variant_named
@@ -69,6 +70,15 @@ def play(
             show_default=False,
             help="Search for S seconds a move instead, or until half of the memory is full of "
             "trees; games are then played one by one.",
+        ),
+    ] = None,
+    rollouts: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            show_default=False,
+            help="Instead of a search, play N games to their end for each move: the strongest.",
         ),
     ] = None,
     root: RootOption = ROOTS[0],
@@ -132,17 +142,18 @@ def play(
       azx play --games 10000 --simulations 0 --report scores.json
       azx play --model net.onnx --orders orders.npy --simulations 400
       azx play --seconds 0.5
+      azx play --rollouts 500
       azx play --games 5000 --workers 8 --record games.npz
     """
     many = games is not None or orders is not None
     if seed is not None and seed > LARGEST_SEED:
         raise UsageError(f"--seed is at most {LARGEST_SEED}, found {seed}")
-    _refuse_odd_pairs(many, human, one_ply, simulations, seconds, workers, record, report)
+    _refuse_odd_pairs(many, human, workers, record, report)
+    budget = _budget(simulations, seconds, rollouts, root, one_ply)
     if seed is None:
         seed = 0 if many else secrets.randbelow(1_000_000)
 
     known = variant_named(variant) if variant is not None else None
-    budget = _budget(simulations, seconds, root, one_ply)
     path = named_model(model) if model else shipped_model((known or STANDARD).name)
     with busy(f"loading {path}"):
         board = read_model(path, known, allow_unverified).card.variant
@@ -178,9 +189,6 @@ def play(
 def _refuse_odd_pairs(
     many: bool,
     human: bool,
-    one_ply: bool,
-    simulations: int | None,
-    seconds: float | None,
     workers: int,
     record: Path | None,
     report: Path | None,
@@ -190,14 +198,6 @@ def _refuse_odd_pairs(
         raise UsageError("--human is one game at the terminal: leave out --games and --orders")
     if report is not None and not many:
         raise UsageError("--report is about many games: give --games N or --orders FILE")
-    if one_ply and simulations:
-        raise UsageError(
-            f"--one-ply plays without a search, found --simulations {simulations} too: "
-            "leave one of them out"
-        )
-    if seconds is not None and (one_ply or simulations is not None):
-        other = "--one-ply" if one_ply else "--simulations"
-        raise UsageError(f"--seconds is a budget of its own: leave out {other}")
     if workers > 1 and not many:
         raise UsageError(
             f"--workers {workers} is for many games: give --games N or --orders FILE too"
@@ -209,10 +209,22 @@ def _refuse_odd_pairs(
 
 
 def _budget(
-    simulations: int | None, seconds: float | None, root: str, one_ply: bool
-) -> Budget | None:
-    """What the search may spend; None plays without one. `UsageError` for a root there is not."""
+    simulations: int | None, seconds: float | None, rollouts: int | None, root: str, one_ply: bool
+) -> Budget | Rollouts | None:
+    """What a move may cost, None for no search; `UsageError` where two ways are asked for."""
     check_root(root)
+    if one_ply and simulations:
+        raise UsageError(
+            f"--one-ply plays without a search, found --simulations {simulations} too: "
+            "leave one of them out"
+        )
+    for name, own in (("--seconds", seconds), ("--rollouts", rollouts)):
+        others = {"--one-ply": one_ply or None, "--simulations": simulations, "--seconds": seconds}
+        for other, found in others.items():
+            if own is not None and found is not None and other != name:
+                raise UsageError(f"{name} is a budget of its own: leave out {other}")
+    if rollouts is not None:
+        return Rollouts(rollouts)
     if seconds is not None:
         return Budget(seconds=seconds, root=root)
     if one_ply or simulations == 0:

@@ -13,6 +13,7 @@ from azx.cli.terminal import say
 from azx.runtime.onnx_evaluator import OnnxEvaluator
 from azx.runtime.players import Player, network_player
 from azx.runtime.records import Games
+from azx.runtime.rollouts import Rollouts
 from azx.runtime.rules import EMPTY, placement_gains
 from azx.runtime.search import Budget
 from azx.runtime.variant import Variant
@@ -23,7 +24,7 @@ class Strategy:
     """Who plays: a network, and how much it thinks about a move."""
 
     evaluator: OnnxEvaluator
-    budget: Budget | None  # of the search; None plays without
+    budget: Budget | Rollouts | None  # None plays without any
     one_ply: bool
 
     @property

@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 
 from azx.cli.show import Strategy
 from azx.cli.terminal import busy, say, stderr
@@ -24,7 +23,7 @@ def get_ready(strategy: Strategy) -> None:
     with _telling():
         keys = game_keys(0, 1)
         budget = strategy.budget
-        least = None if budget is None else replace(budget, simulations=1, seconds=None)
+        least = None if budget is None else budget.least
         player = network_player(strategy.evaluator, least, strategy.one_ply)
         play_games(player, draw_orders(strategy.variant, keys), keys).scores()
 

@@ -26,7 +26,7 @@ def strength(
         typer.Option(
             metavar="PLAYER",
             show_default=" and ".join(PLAYERS),
-            help="policy, one-ply, mcts:N, random or greedy; repeatable.",
+            help="policy, one-ply, mcts:N, rollouts:N, random or greedy; repeatable.",
         ),
     ] = None,
     games: Annotated[

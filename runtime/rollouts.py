@@ -1,0 +1,368 @@
+"""A move chosen by playing it out: games to their end by the network, less the luck of their draws.
+
+A network's value makes the same mistake on a board and on those that follow from it, so a tree some
+turns deep adds up one mistake many times. A game played to its end makes none; it has the luck of
+its draws instead, which is far larger. But the forward that the policy is asked in says what luck
+a draw was: what the best placement of the drawn tile promises, less the mean over all tiles. That
+has mean zero whatever the network is worth, and without it games still tell what they would score
+in the mean, with a fifth of the spread (docs/log.md).
+
+Playing out improves on the policy that plays: Tesauro and Galperin 1996, "On-line policy
+improvement using Monte-Carlo search". Luck is taken out as in `azx.runtime.review`. All candidates
+get the same draws, and the worse half of them is dropped after each part of the budget: sequential
+halving, Karnin, Koren and Somekh 2013.
+
+Letters: G decisions   C cells   R games played out
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numba import uint64
+from numpy.typing import NDArray
+
+from azx.runtime.compiled import compiled, inlined
+from azx.runtime.errors import UsageError
+from azx.runtime.evaluator import Evaluator
+from azx.runtime.rules import (
+    EMPTY,
+    add_board_gains,
+    every_placement,
+    placement_gains,
+)
+from azx.runtime.search.endgame import exact_value
+from azx.runtime.seeds import mix, uniform
+
+#: Cells that are played out: so many of the highest gain + value, so few points behind the best.
+MOST_CANDIDATES, BEHIND = 8, 4.0
+
+#: Points by which gain + value is wrong of a cell beside another of the same board (docs/log.md).
+VALUE_ERROR = 1.2
+
+#: Boards with so few empty cells are worth what perfect play makes of them: where a game that is
+#: played out ends, as that takes less time than a forward, and after the placement to be chosen.
+EXACT_AT_THE_END, EXACT_AFTER_THE_MOVE = 3, 4
+
+#: Nats by which the policy must prefer a cell to the next, or both are looked at: a third more
+#: forwards, and nine tenths of what looking at every cell adds to the policy (docs/log.md).
+DOUBT = 1.5
+
+#: Games played out at a time: the network is at its fastest, its answers stay in the cache.
+AT_ONCE = 1024
+
+#: Keeps these draws apart from all else that comes from a game's key.
+STREAM = 0x632BE59BD9B4E019
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """How much a move may cost."""
+
+    count: int  # games played out, over all candidates
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise UsageError(f"a move needs at least 1 rollout, found {self.count}")
+
+    def __str__(self) -> str:
+        """As in `rollouts:200`."""
+        return str(self.count)
+
+    @property
+    def described(self) -> str:
+        """For people: what a move may cost."""
+        return f"{self.count} rollouts a move"
+
+    @property
+    def least(self) -> Rollouts:
+        """The smallest of the kind, to get ready with."""
+        return Rollouts(1)
+
+
+class Worth(NamedTuple):
+    """What is known of the cells of G decisions."""
+
+    points: NDArray[np.float64]  # [G, C] gain + points to come; -inf on filled cells
+    rollouts: NDArray[np.int64]  # [G, C] games that were played out after each
+
+
+class RolloutPlayer:
+    """Lays a tile where it is worth most by the network's value and by games played out."""
+
+    def __init__(self, evaluator: Evaluator, budget: Rollouts) -> None:
+        """`UsageError` where the network has no q, which says what luck is."""
+        if evaluator.evaluate(evaluator.variant.empty_boards(0)).q is None:
+            raise UsageError("rollouts need a network with the output q, which says what luck is")
+        self.variant, self.evaluator, self.budget = evaluator.variant, evaluator, budget
+        self.name = f"rollouts:{budget}"
+
+    def choose(
+        self, boards: NDArray[np.int8], tiles: NDArray[np.int8], keys: NDArray[np.uint64]
+    ) -> NDArray[np.int8]:
+        """The cell that is worth most."""
+        return self.worth(boards, tiles, keys).points.argmax(axis=1).astype(np.int8)
+
+    def worth(
+        self, boards: NDArray[np.int8], tiles: NDArray[np.int8], keys: NDArray[np.uint64]
+    ) -> Worth:
+        """Judge every cell for `tiles` [G] on `boards` int8 [G, C] in the games of `keys` [G]."""
+        tally = _Tally(_foreseen(self.evaluator, boards, tiles), boards)
+        for part in range(tally.parts.max(initial=0)):
+            games = np.flatnonzero(tally.parts > part)
+            rows = tally.next_rows(games, self.budget.count)
+            tally.add(rows, self._played_out(boards, tiles, keys, rows))
+            tally.halve(games)
+        return Worth(tally.worth(), tally.played)
+
+    def _played_out(
+        self,
+        boards: NDArray[np.int8],
+        tiles: NDArray[np.int8],
+        keys: NDArray[np.uint64],
+        rows: _Rows,
+    ) -> NDArray[np.float64]:
+        """float64 [R]: gain + points that followed, less the draws' luck."""
+        before, laid = boards[rows.game], tiles[rows.game]
+        points = placement_gains(self.variant, before, laid, rows.cell).astype(np.float64)
+        draws = np.empty_like(before)
+        _deal(keys, before, laid, rows.game, rows.deal, self.variant.tiles, draws)
+        after = before
+        after[np.arange(len(after)), rows.cell] = laid
+        parts = list(_alike((after == EMPTY).sum(axis=1)))
+
+        def play(part: NDArray[np.int64]) -> None:
+            made = np.zeros(len(part))
+            play_out(self.evaluator, after[part], draws[part], made)
+            points[part] += made
+
+        if self.evaluator.lanes == 1 or len(parts) == 1:
+            for part in parts:
+                play(part)
+            return points
+        with ThreadPoolExecutor(self.evaluator.lanes) as threads:
+            playing = [threads.submit(play, part) for part in parts]
+            try:
+                for played in playing:
+                    played.result()
+            except BaseException:  # also where the user interrupts
+                threads.shutdown(cancel_futures=True)
+                raise
+        return points
+
+
+def play_out(
+    evaluator: Evaluator,
+    boards: NDArray[np.int8],
+    draws: NDArray[np.int8],
+    points: NDArray[np.float64],
+) -> None:
+    """Go on from `boards` int8 [R, C] and add what is made, less luck, to `points` [R].
+
+    All have the same number of empty cells; the tiles that come are `draws` int8 [R, C]. The policy
+    lays them; where it doubts, gain + value decides between its first two thoughts.
+    """
+    variant, count = evaluator.variant, len(boards)
+    turns = int((boards[0] == EMPTY).sum()) - EXACT_AT_THE_END
+    at = np.arange(count)  # where the answer of each game stands
+    answer = evaluator.evaluate(boards)
+    first, second = np.empty(count, dtype=np.int8), np.empty(count, dtype=np.int8)
+    for turn in range(turns):
+        tiles = np.ascontiguousarray(draws[:, turn])
+        _think(
+            variant.tables, boards, at, tiles, answer.policy_logits, answer.q, first, second, points
+        )
+        doubtful = np.flatnonzero(second != first)
+        before = np.concatenate((boards, boards[doubtful]))
+        laid = np.concatenate((tiles, tiles[doubtful]))
+        cells = np.concatenate((first, second[doubtful]))
+        worth = placement_gains(variant, before, laid, cells).astype(np.float64)
+        gains = worth.copy()
+        before[np.arange(len(before)), cells] = laid
+        if turn < turns - 1:
+            answer = evaluator.evaluate(before)
+            worth += answer.value
+        else:
+            _end(variant.tables, before, worth)
+            gains = worth  # nothing more is played
+        at = np.arange(count)
+        better = worth[count:] > worth[doubtful]
+        at[doubtful[better]] = count + np.flatnonzero(better)
+        boards[:] = before[at]
+        points += gains[at]
+
+
+@compiled
+def _think(tables, boards, at, drawn, logits, q, first, second, points):  # type: ignore[no-untyped-def]
+    """The policy's first two cells for each drawn tile, and the draw's luck taken off `points`.
+
+    They are the same cell where the first is clear. Row `at` of `logits` and `q` is the board's.
+    """
+    kinds, size = q.shape[1], q.shape[2]
+    worth = np.empty((kinds, size), dtype=np.float32)
+    for i in range(boards.shape[0]):
+        board, tile = boards[i], drawn[i]
+        worth[:] = q[at[i]]
+        add_board_gains(tables, board, worth)
+        unused = (1 << kinds) - 1
+        one = two = -1
+        for c in range(size):
+            if board[c] >= 0:
+                unused ^= 1 << board[c]
+                continue
+            logit = logits[at[i], tile, c]
+            if one < 0 or logit > logits[at[i], tile, one]:
+                one, two = c, one
+            elif two < 0 or logit > logits[at[i], tile, two]:
+                two = c
+        clear = two < 0 or logits[at[i], tile, one] - logits[at[i], tile, two] > DOUBT
+        first[i], second[i] = one, one if clear else two
+        total, left, came = 0.0, 0, 0.0
+        for t in range(kinds):
+            if not (unused >> t) & 1:
+                continue
+            best = -np.inf
+            for c in range(size):
+                if board[c] < 0:
+                    best = max(best, float(worth[t, c]))
+            total += best
+            left += 1
+            if t == tile:
+                came = best
+        points[i] -= came - total / left
+
+
+def _alike(numbers: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
+    """The places [P] of equal `numbers`, at most `AT_ONCE` at a time."""
+    for number in np.unique(numbers):
+        places = np.flatnonzero(numbers == number)
+        for first in range(0, len(places), AT_ONCE):
+            yield places[first : first + AT_ONCE]
+
+
+@compiled
+def _end(tables, boards, points):  # type: ignore[no-untyped-def]
+    """Add what perfect play makes of the boards' last cells."""
+    kinds = tables.tile_values.shape[0]
+    for i in range(boards.shape[0]):
+        points[i] += _exact(tables, boards[i], kinds)
+
+
+@inlined
+def _exact(tables, board, kinds):  # type: ignore[no-untyped-def]
+    unused, empty = (1 << kinds) - 1, 0
+    for c in range(board.shape[0]):
+        if board[c] >= 0:
+            unused ^= 1 << board[c]
+        else:
+            empty += 1
+    return exact_value(tables, board, unused, empty, kinds - board.shape[0] + empty)
+
+
+@compiled
+def _deal(keys, boards, tiles, game, deal, kinds, draws):  # type: ignore[no-untyped-def]
+    """Into `draws` [R, C] what comes after `tiles` [R]: the same for all cells of a decision."""
+    deck = np.empty(kinds, dtype=np.int8)
+    for i in range(boards.shape[0]):
+        unused, empty, left = ((1 << kinds) - 1) ^ (1 << tiles[i]), 0, 0
+        for c in range(boards.shape[1]):
+            if boards[i, c] >= 0:
+                unused ^= 1 << boards[i, c]
+            else:
+                empty += 1
+        for t in range(kinds):
+            if (unused >> t) & 1:
+                deck[left] = t
+                left += 1
+        key = mix(mix(keys[game[i]] ^ uint64(STREAM), uint64(empty)), uint64(deal[i]))
+        for k in range(empty - 1):
+            j = k + int(uniform(key, k) * (left - k))
+            deck[k], deck[j] = deck[j], deck[k]
+            draws[i, k] = deck[k]
+
+
+def _foreseen(
+    evaluator: Evaluator, boards: NDArray[np.int8], tiles: NDArray[np.int8]
+) -> NDArray[np.float64]:
+    """float64 [G, C]: gain + value of each of `tiles` [G] there; exact where few cells are left."""
+    laid = every_placement(evaluator.variant, boards, tiles)
+    points = laid.gain.astype(np.float64)
+    few = (laid.after == EMPTY).sum(axis=1) <= EXACT_AFTER_THE_MOVE
+    points[~few] += evaluator.evaluate(laid.after[~few]).value
+    exact = np.zeros(int(few.sum()))
+    _end(evaluator.variant.tables, laid.after[few], exact)
+    points[few] += exact
+    foreseen = np.full(boards.shape, -np.inf)
+    foreseen[laid.game, laid.cell] = points
+    return foreseen
+
+
+class _Rows(NamedTuple):
+    """R games to be played out."""
+
+    game: NDArray[np.int64]  # [R] which decision
+    cell: NDArray[np.int8]  # [R] the placement that they go on from
+    deal: NDArray[np.int64]  # [R] the number of its draws
+
+
+class _Tally:
+    """What is known of each cell of G decisions, and which of them are still played out."""
+
+    def __init__(self, foreseen: NDArray[np.float64], boards: NDArray[np.int8]) -> None:
+        """`foreseen` [G, C] as by `_foreseen`."""
+        self.foreseen = foreseen
+        self.played = np.zeros(foreseen.shape, dtype=np.int64)
+        self.total = np.zeros(foreseen.shape)
+        self.squares = np.zeros(foreseen.shape)
+        rank = np.argsort(np.argsort(-foreseen, axis=1, kind="stable"), axis=1, kind="stable")
+        best = foreseen.max(axis=1, keepdims=True)
+        undecided = (boards == EMPTY).sum(axis=1) - 1 > EXACT_AFTER_THE_MOVE
+        self.candidate = (rank < MOST_CANDIDATES) & (foreseen >= best - BEHIND)
+        self.candidate &= undecided[:, None]
+        #: [G] parts of the budget: as many as there are halvings until one is left.
+        candidates = np.maximum(self.candidate.sum(axis=1), 1)
+        self.parts = np.ceil(np.log2(candidates)).astype(np.int64)
+
+    def next_rows(self, games: NDArray[np.int64], count: int) -> _Rows:
+        """The next part of `count` rollouts for `games`, spread over their candidates."""
+        left = self.candidate.sum(axis=1)
+        each = np.maximum(1, count // np.maximum(1, self.parts * left))
+        which, cell = np.nonzero(self.candidate[games])
+        game = games[which]
+        times = each[game]
+        first = self.played[game, cell] + times - np.cumsum(times)
+        rows = np.repeat(np.arange(len(game)), times)
+        deal = np.arange(len(rows)) + first[rows]
+        return _Rows(game[rows], cell[rows].astype(np.int8), deal)
+
+    def add(self, rows: _Rows, points: NDArray[np.float64]) -> None:
+        """What `rows` made, `points` [R]."""
+        at = rows.game, rows.cell
+        np.add.at(self.played, at, 1)  # one after another, so the sums are the same in any batch
+        np.add.at(self.total, at, points)
+        np.add.at(self.squares, at, points**2)
+
+    def halve(self, games: NDArray[np.int64]) -> None:
+        """Drop the worse half of the candidates of `games`."""
+        worth = np.where(self.candidate, self.worth(), -np.inf)[games]
+        rank = np.argsort(np.argsort(-worth, axis=1, kind="stable"), axis=1, kind="stable")
+        keep = (self.candidate[games].sum(axis=1, keepdims=True) + 1) // 2
+        self.candidate[games] &= rank < keep
+
+    def worth(self) -> NDArray[np.float64]:
+        """float64 [G, C]: the mean that is to be expected of each cell.
+
+        What is foreseen is the mean of a normal distribution of deviation `VALUE_ERROR`, and the
+        rollouts are measurements, each with their common variance: the mean of both by precision.
+        """
+        played = np.maximum(self.played, 1)
+        spread = (self.squares - self.total**2 / played).sum(axis=1)
+        freedom = np.maximum(self.played - 1, 0).sum(axis=1)
+        variance = np.maximum(spread / np.maximum(freedom, 1), 1e-6)[:, None]
+        precision = self.played / variance
+        weighed = self.foreseen / VALUE_ERROR**2 + self.total / variance
+        return np.where(self.played, weighed / (1 / VALUE_ERROR**2 + precision), self.foreseen)

@@ -1,0 +1,186 @@
+"""Moves by playing out: unbiased under any network, without spread under a perfect one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from conftest import MICRO, ExactEvaluator, random_boards
+from numpy.typing import NDArray
+from training_testing import network_of
+
+from azx.runtime.errors import UsageError
+from azx.runtime.evaluator import Evaluation, HashEvaluator
+from azx.runtime.play import play_part
+from azx.runtime.players import PolicyPlayer
+from azx.runtime.records import Games
+from azx.runtime.rollouts import (
+    AT_ONCE,
+    DOUBT,
+    EXACT_AFTER_THE_MOVE,
+    EXACT_AT_THE_END,
+    MOST_CANDIDATES,
+    RolloutPlayer,
+    Rollouts,
+    play_out,
+)
+from azx.runtime.rules import EMPTY, every_placement
+from azx.runtime.seeds import draw_orders, game_keys
+from azx.runtime.solver import Solution, expected_score, policy_of
+from azx.runtime.variant import MINI, STANDARD
+from azx.trainer.torch_evaluator import TorchEvaluator
+
+
+class PerfectPolicy(ExactEvaluator):
+    """The exact evaluator with the policy that goes with it."""
+
+    def evaluate(self, boards: NDArray[np.int8]) -> Evaluation:
+        """The best cells have the largest logits."""
+        answer = super().evaluate(boards)
+        assert answer.q is not None
+        logits = np.full(answer.q.shape, -1e4, dtype=np.float32)
+        for tile in range(self.variant.tiles):
+            fits = ~(boards == tile).any(axis=1)
+            laid = every_placement(
+                self.variant, boards[fits], np.full(fits.sum(), tile, dtype=np.int8)
+            )
+            at = np.flatnonzero(fits)[laid.game], tile, laid.cell
+            logits[at] = laid.gain + answer.q[at]
+        return answer._replace(policy_logits=logits)
+
+
+class Lanes(HashEvaluator):
+    """Asked by several threads at once."""
+
+    lanes = 3
+
+
+def test_a_perfect_network_leaves_no_luck_and_its_worth_is_exact(mini_solution: Solution) -> None:
+    player = RolloutPlayer(PerfectPolicy(mini_solution), Rollouts(40))
+    boards = random_boards(MINI, 60, 4)
+    boards = boards[(boards == EMPTY).any(axis=1)]
+    tiles = np.array([np.setdiff1d(np.arange(MINI.tiles), board)[0] for board in boards], np.int8)
+    found = player.worth(boards, tiles, game_keys(1, len(boards)))
+    laid = every_placement(MINI, boards, tiles)
+    exact = laid.gain + mini_solution.value(laid.after)
+    np.testing.assert_allclose(found.points[laid.game, laid.cell], exact, atol=2e-3)
+    assert (found.points[boards != EMPTY] == -np.inf).all()
+    assert found.rollouts.sum() > 100
+    few = (boards == EMPTY).sum(axis=1) - 1 <= EXACT_AFTER_THE_MOVE
+    assert few.any()
+    assert not found.rollouts[few].any()
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_games_played_out_mean_what_their_player_scores(
+    micro_solution: Solution, seed: int
+) -> None:
+    """Under a network that is wrong about everything: its luck has mean zero all the same."""
+    network = network_of(MICRO)
+    torch.manual_seed(seed)
+    for weight in network.heads.parameters():
+        torch.nn.init.normal_(weight, std=0.3)
+    evaluator = TorchEvaluator(network)
+    games = 2000
+    boards, points = MICRO.empty_boards(games), np.zeros(games)
+    play_out(evaluator, boards, draw_orders(MICRO, game_keys(seed, games)), points)
+    assert ((boards == EMPTY).sum(axis=1) == EXACT_AT_THE_END).all()
+
+    class Reference(PolicyPlayer):
+        """The same player in plain numpy; perfect from where a rollout ends."""
+
+        def choose(
+            self, boards: NDArray[np.int8], tiles: NDArray[np.int8], keys: NDArray[np.uint64]
+        ) -> NDArray[np.int8]:
+            cells = np.empty(len(boards), dtype=np.int8)
+            laid = every_placement(MICRO, boards, tiles)
+            few = (laid.after == EMPTY).sum(axis=1) <= EXACT_AT_THE_END
+            values = np.where(
+                few, micro_solution.value(laid.after), evaluator.evaluate(laid.after).value
+            )
+            logits = evaluator.evaluate(boards).policy_logits
+            for game, board in enumerate(boards):
+                logit = np.where(board == EMPTY, logits[game, tiles[game]], -np.inf)
+                thoughts = np.argsort(-logit, kind="stable")[:2]
+                worth = np.full(MICRO.cells, -np.inf)
+                mine = laid.game == game
+                worth[laid.cell[mine]] = (laid.gain + values)[mine]
+                perfect = (board == EMPTY).sum() <= EXACT_AT_THE_END
+                doubts = logit[thoughts[0]] - logit[thoughts[1]] <= DOUBT
+                best = thoughts[worth[thoughts].argmax()] if doubts else thoughts[0]
+                cells[game] = worth.argmax() if perfect else best
+            return cells
+
+    truth = expected_score(MICRO, policy_of(Reference(evaluator)))
+    assert abs(points.mean() - truth) < 4 * points.std() / np.sqrt(games)
+
+
+def test_luck_is_most_of_the_spread(mini_solution: Solution) -> None:
+    """Values that are off by a fixed amount a board still tell most of the luck."""
+    exact = PerfectPolicy(mini_solution)
+
+    class Roughly(HashEvaluator):
+        def evaluate(self, boards: NDArray[np.int8]) -> Evaluation:
+            answer = exact.evaluate(boards)
+            assert answer.q is not None
+            noise = super().evaluate(boards).q
+            assert noise is not None
+            return answer._replace(q=answer.q + 0.2 * (noise - 10))
+
+    boards, points = MINI.empty_boards(500), np.zeros(500)
+    draws = draw_orders(MINI, game_keys(2, 500))
+    play_out(Roughly(MINI), boards, draws, points)
+    scores = Games(MINI, draws, play_part(PolicyPlayer(exact), draws, game_keys(2, 500))).scores()
+    assert points.std() < scores.std() / 3
+    assert abs(points.mean() - mini_solution.optimum) < 4 * points.std() / np.sqrt(500)
+
+
+@pytest.mark.parametrize("evaluator", [HashEvaluator(STANDARD), Lanes(STANDARD)])
+def test_the_same_moves_in_any_batch(evaluator: HashEvaluator) -> None:
+    player = RolloutPlayer(evaluator, Rollouts(6))
+    keys = game_keys(4, 5)
+    boards = STANDARD.empty_boards(5)
+    orders = draw_orders(STANDARD, keys)
+    for turn in range(8):
+        boards[np.arange(5), turn * 2] = orders[:, turn]
+    tiles = np.ascontiguousarray(orders[:, 8])
+    together = player.worth(boards, tiles, keys)
+    for game in range(5):
+        alone = player.worth(*(part[game : game + 1] for part in (boards, tiles, keys)))
+        np.testing.assert_array_equal(alone.points[0], together.points[game])
+        np.testing.assert_array_equal(alone.rollouts[0], together.rollouts[game])
+    assert together.rollouts.any()
+
+
+def test_lanes_play_the_same_games(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("azx.runtime.rollouts.AT_ONCE", 7)
+    assert AT_ONCE != 7
+    keys = game_keys(5, 3)
+    boards, tiles = MICRO.empty_boards(3), np.array([0, 3, 5], dtype=np.int8)
+    one, three = (
+        RolloutPlayer(evaluator, Rollouts(60)).worth(boards, tiles, keys)
+        for evaluator in (HashEvaluator(MICRO), Lanes(MICRO))
+    )
+    assert one.rollouts.sum() > 100
+    np.testing.assert_array_equal(one.points, three.points)
+
+
+def test_the_budget_is_spent_on_the_best_and_never_exceeded() -> None:
+    boards, tiles = STANDARD.empty_boards(2), np.array([3, 26], dtype=np.int8)
+    for count in (64, 200):
+        player = RolloutPlayer(TorchEvaluator(network_of(STANDARD)), Rollouts(count))
+        found = player.worth(boards, tiles, game_keys(6, 2))
+        played = found.rollouts
+        assert (played.sum(axis=1) <= count).all()
+        assert (played.sum(axis=1) > 0.7 * count).all()
+        assert ((played > 0).sum(axis=1) <= MOST_CANDIDATES).all()
+        assert (played.max(axis=1) > 3 * played.sum(axis=1) / MOST_CANDIDATES / 2).all()
+        chosen = player.choose(boards, tiles, game_keys(6, 2))
+        assert (chosen == found.points.argmax(axis=1)).all()
+
+
+def test_without_q_there_is_no_telling_luck(micro_solution: Solution) -> None:
+    with pytest.raises(UsageError, match="output q"):
+        RolloutPlayer(ExactEvaluator(micro_solution, with_q=False), Rollouts(8))
+    with pytest.raises(UsageError, match="at least 1 rollout, found 0"):
+        Rollouts(0)
