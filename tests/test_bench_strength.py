@@ -62,7 +62,7 @@ def test_strength_beside_others(mini: Path, tmp_path: Path) -> None:
     path = tmp_path / "strength.json"
     shown = good(
         run("bench", "strength", "--model", mini, "--player", "one-ply", "--player", "mcts:4",
-            "--player", "greedy", "--orders", tmp_path / "orders.npy", "--against", scores,
+            "--player", "rollouts:4", "--player", "greedy", "--orders", tmp_path / "orders.npy", "--against", scores,
             "--json", path)
     )  # fmt: skip
     found = json.loads(path.read_text())
@@ -70,7 +70,8 @@ def test_strength_beside_others(mini: Path, tmp_path: Path) -> None:
     section = found["strength"]
     assert section["orders"] == {"offered": 250, "games": 250, "sha256": orders_hash(orders)}
     assert [(e["name"], e["model"], e["simulations"]) for e in section["entrants"]] == [
-        ("one-ply", "mini", None), ("mcts:4", "mini", 4), ("greedy", None, None),
+        ("one-ply", "mini", None), ("mcts:4", "mini", 4), ("rollouts:4", "mini", None),
+        ("greedy", None, None),
     ]  # fmt: skip
     means = {e["name"]: e["mean"]["mean"] for e in section["entrants"]}
     against = {(a["name"], a["other"]): a["mean"] for a in section["against"]}
@@ -112,5 +113,7 @@ def test_what_is_no_table_of_scores(text: str, says: str, tmp_path: Path) -> Non
 def test_wrong_use(mini: Path, tmp_path: Path) -> None:
     strength = ("bench", "strength", "--model", mini)
     refused(run(*strength, "--player", "best"), "no player 'best'")
+    refused(run(*strength, "--player", "rollouts"), "no player 'rollouts'")
+    refused(run(*strength, "--player", "rollouts:0"), "rollouts takes a number")
     refused(run(*strength, "--player", "mcts:5", "--player", "mcts:5"), "given twice")
     refused(run(*strength, "--against", tmp_path / "x.csv"), "needs the --orders")

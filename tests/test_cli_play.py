@@ -20,6 +20,7 @@ from azx.runtime.onnx_evaluator import OnnxEvaluator, open_model
 from azx.runtime.play import play_games, play_parts
 from azx.runtime.players import network_player
 from azx.runtime.records import read_games
+from azx.runtime.rollouts import RolloutPlayer, Rollouts
 from azx.runtime.search import Budget, Search, room
 from azx.runtime.search.tree import bytes_per_node
 from azx.runtime.seeds import draw_orders, game_keys
@@ -286,6 +287,32 @@ def test_time_is_a_budget_too(mini: Path, tmp_path: Path) -> None:
     assert (found["simulations"], found["seconds_a_move"]) == (None, 0.005)
     shown = good(run("play", "--model", mini, "--seconds", 0.005, "--root", "gumbel", "--seed", 1))
     assert shown.startswith("mini, 0.005 s a move, gumbel at the root, seed 1\n")
+
+
+def test_rollouts_are_a_budget_too(mini: Path, tmp_path: Path) -> None:
+    report, record, shared = (tmp_path / name for name in ("r.json", "one.npz", "two.npz"))
+    options = ("play", "--model", mini, "--games", 5, "--rollouts", 12)
+    shown = good(run(*options, "--report", report, "--record", record))
+    assert "games      5 of mini, rollouts:12, seed 0" in shown
+    found = json.loads(report.read_text())
+    assert (found["rollouts"], found["simulations"], found["seconds_a_move"]) == (12, 0, None)
+    keys = game_keys(0, 5)
+    player = RolloutPlayer(open_model(mini), Rollouts(12))
+    games = play_games(player, draw_orders(MINI, keys), keys)
+    assert (read_games(record).cells == games.cells).all()
+    good(run(*options, "--record", shared, "--workers", 2))
+    assert (read_games(shared).cells == games.cells).all()
+
+
+def test_rollouts_comment_on_a_persons_moves(mini: Path) -> None:
+    keys = game_keys(6, 1)
+    tile = draw_orders(MINI, keys)[:, 0].copy()
+    found = RolloutPlayer(open_model(mini), Rollouts(12)).worth(MINI.empty_boards(1), tile, keys)
+    best = int(found.points[0].argmax())
+    options = ("--human", "--rollouts", 12, "--seed", 6)
+    shown = good(run("play", "--model", mini, *options, given="h\nq\n"))
+    assert shown.startswith("mini, 12 rollouts a move, seed 6\n")
+    assert f"the network: cell {best}, {found.points[0, best]:.1f} points in the end" in shown
 
 
 def test_workers_play_the_same_games(mini: Path, tmp_path: Path) -> None:
