@@ -242,10 +242,12 @@ def main() -> None:
             [r.milliseconds for r in rungs],
         )
         write_text(pictures / "ladder.svg", drawn)
-        sections["What search adds"] = [
+        sections["What search and rollouts add"] = [
             "On the first so many of the same orders. The luck of the draws is taken out, which "
             "leaves the mean where it is ([review.md](review.md)); differences are to the first "
-            "line, game by game. Milliseconds are of one core with many games in step.",
+            "line, game by game. `mcts:N` is a tree of N simulations for each move, `rollouts:N` "
+            "are N games played to their end. Milliseconds are of one core with many games in "
+            "step.",
             "",
             *ladder_rows(rungs),
             "",

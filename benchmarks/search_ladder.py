@@ -3,15 +3,15 @@
     python benchmarks/search_ladder.py models/standard.onnx --orders orders.npy \\
         --rungs 0:10000 50:10000 200:2000 800:1000 --out ladder.json
 
-A rung is simulations:games, 0 for one ply, or r512:games for 512 rollouts a move; each plays the
-first so many of the orders. The table
-gives the mean score, the difference to the first rung game by game, and the same with the luck of
-the draws taken out of both: what the network foresees before a draw and after it differ by a number
-of mean zero, whoever plays, so subtracting it leaves the mean as it was and most of the spread
-behind. For searched games it is foreseen by one ply, which costs half as much again as playing with
-400 simulations and makes one game worth two and a half; for one ply itself by q. Games are kept in
-the file after each part, so an interrupted run goes on where it stopped, and a rung that is to have
-more games than before goes on with those that are missing.
+A rung is simulations:games, 0 for one ply, or r400:games for 400 rollouts a move; each plays the
+first so many of the orders. The table gives the mean score, the difference to the first rung game
+by game, and the same with the luck of the draws taken out of both: what the network foresees before
+a draw and after it differ by a number of mean zero, whoever plays, so subtracting it leaves the
+mean as it was and most of the spread behind. For searched games it is foreseen by one ply, which
+costs half as much again as playing with 400 simulations and makes one game worth two and a half;
+for one ply itself by q. Games are kept in the file after each part, so an interrupted run goes on
+where it stopped, and a rung that is to have more games than before goes on with those that are
+missing.
 """
 
 from __future__ import annotations
@@ -65,14 +65,14 @@ def play_rung(
     kept: dict[str, list[float]],
     save: Any,
 ) -> None:
-    """Play what is missing of one rung: scores, scores without luck, and seconds of each part."""
+    """Play what is missing of one rung: scores, scores without luck, core seconds of each part."""
     keys = game_keys(0, len(orders))
     player = network_player(evaluator, budget_of(name), one_ply=True)
     for first in range(len(kept["score"]), len(orders), PART):
         part = slice(first, min(first + PART, len(orders)))
         start = time.perf_counter()
         cells = play_part(player, orders[part], keys[part])
-        kept["seconds"].append(time.perf_counter() - start)
+        kept["seconds"].append((time.perf_counter() - start) * evaluator.lanes)
         games = Games(evaluator.variant, orders[part], cells)
         kept["score"] += games.scores().tolist()
         kept["without_luck"] += without_luck(evaluator, games, name).tolist()

@@ -10,12 +10,16 @@ from azx.runtime.stats import Estimate
 
 
 def ladder(names: list[str], found: list[Estimate], milliseconds: list[float]) -> str:
-    """Score with interval against the time of a move, each rung by its name."""
+    """Score with interval against the time of a move, a line for each way to think."""
     made: list[str] = []
     with drawn(made) as axes:
         means = [e.mean for e in found]
-        spans = [e.half_width for e in found]
-        axes.errorbar(milliseconds, means, yerr=spans, fmt="o-", capsize=3)
+        ways = [name.partition(":")[0] for name in names]
+        for way in dict.fromkeys(ways):
+            mine = [i for i, other in enumerate(ways) if other == way]
+            spans = [found[i].half_width for i in mine]
+            x, y = [milliseconds[i] for i in mine], [means[i] for i in mine]
+            axes.errorbar(x, y, yerr=spans, fmt="o-", capsize=3)
         for name, x, y in zip(names, milliseconds, means, strict=True):
             axes.annotate(name, (x, y), textcoords="offset points", xytext=(6, -12), fontsize=8)
         axes.set(xscale="log", xlabel="milliseconds a move, one core", ylabel="points, luck out")

@@ -62,8 +62,8 @@ def test_strength_beside_others(mini: Path, tmp_path: Path) -> None:
     path = tmp_path / "strength.json"
     shown = good(
         run("bench", "strength", "--model", mini, "--player", "one-ply", "--player", "mcts:4",
-            "--player", "rollouts:4", "--player", "greedy", "--orders", tmp_path / "orders.npy", "--against", scores,
-            "--json", path)
+            "--player", "rollouts:4", "--player", "greedy", "--orders", tmp_path / "orders.npy",
+            "--against", scores, "--json", path)
     )  # fmt: skip
     found = json.loads(path.read_text())
     jsonschema.validate(found, SCHEMA)
