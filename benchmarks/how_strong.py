@@ -78,7 +78,7 @@ def line_kinds(variant: Variant) -> tuple[list[int], list[int]]:
 
 
 def ladder_rungs(path: Path | None, sha256: str) -> list[Rung]:
-    """The searched rungs of `search_ladder.py`'s file."""
+    """The rungs of `search_ladder.py`'s file."""
     if path is None:
         return []
     found: dict[str, Any] = json.loads(path.read_text())

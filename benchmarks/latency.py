@@ -21,7 +21,8 @@ from pathlib import Path
 import numpy as np
 
 from azx.runtime.onnx_evaluator import open_model
-from azx.runtime.players import SearchPlayer
+from azx.runtime.players import network_player
+from azx.runtime.rollouts import Rollouts
 from azx.runtime.search import Budget
 from azx.runtime.seeds import draw_orders, game_keys
 
@@ -29,10 +30,12 @@ from azx.runtime.seeds import draw_orders, game_keys
 STARTS = 5
 
 
-def move_times(model: Path, threads: int | None, simulations: int, games: int) -> list[float]:
+def move_times(
+    model: Path, threads: int | None, budget: Budget | Rollouts, games: int
+) -> list[float]:
     """Milliseconds of each move of `games` games."""
     evaluator = open_model(model, threads=threads)
-    player = SearchPlayer(evaluator, Budget(simulations))
+    player = network_player(evaluator, budget)
     keys = game_keys(0, games + 1)
     orders = draw_orders(evaluator.variant, keys)
     times = []
@@ -47,10 +50,12 @@ def move_times(model: Path, threads: int | None, simulations: int, games: int) -
     return times
 
 
-def start_time(model: Path, threads: int | None, simulations: int, cache: Path) -> float:
-    """Seconds from the start of `azx play` to its heading, with kernels in the folder `cache`."""
-    command = [sys.executable, "-m", "azx", "play", "--model", str(model), "--seed", "0"]
-    command += ["--simulations", str(simulations)]
+def start_time(model: Path, threads: int | None, option: list[str], cache: Path) -> float:
+    """Seconds from the start of `azx play` to its heading, with kernels in the folder `cache`.
+
+    `option` is the budget's on the command line.
+    """
+    command = [sys.executable, "-m", "azx", "play", "--model", str(model), "--seed", "0", *option]
     if threads is not None:
         command += ["--threads", str(threads)]
     environment = {**os.environ, "NUMBA_CACHE_DIR": str(cache), "PYTHONUNBUFFERED": "1"}
@@ -72,19 +77,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", type=Path)
     parser.add_argument("--simulations", type=int, default=400)
+    parser.add_argument("--rollouts", type=int, help="instead of a search")
     parser.add_argument("--games", type=int, default=10)
     parser.add_argument("--threads", type=int)
     arguments = parser.parse_args()
-    model, threads, simulations = arguments.model, arguments.threads, arguments.simulations
+    model, threads = arguments.model, arguments.threads
+    budget: Budget | Rollouts = Budget(arguments.simulations)
+    option = ["--simulations", str(arguments.simulations)]
+    if arguments.rollouts is not None:
+        budget, option = Rollouts(arguments.rollouts), ["--rollouts", str(arguments.rollouts)]
 
-    times = move_times(model, threads, simulations, arguments.games)
+    times = move_times(model, threads, budget, arguments.games)
     median, slow = np.quantile(times, [0.5, 0.95])
-    print(f"a move of {simulations} simulations: median {median:.1f} ms, 95% {slow:.1f} ms, "
-          f"{len(times)} moves")  # fmt: skip
+    print(f"{budget.described}: median {median:.1f} ms, 95% {slow:.1f} ms, "
+          f"longest {max(times):.1f} ms, {len(times)} moves")  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
-        first = start_time(model, threads, simulations, Path(folder))
+        first = start_time(model, threads, option, Path(folder))
         print(f"first move, the first time ever: {first:.1f} s")
-        starts = [start_time(model, threads, simulations, Path(folder)) for _ in range(STARTS)]
+        starts = [start_time(model, threads, option, Path(folder)) for _ in range(STARTS)]
         print(f"first move, kernels cached: median {np.median(starts):.2f} s, "
               f"{min(starts):.2f} to {max(starts):.2f} s")  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""What does search add? One network, more and more simulations, the same orders.
+"""What do search and rollouts add? One network, more and more simulations, the same orders.
 
     python benchmarks/search_ladder.py models/standard.onnx --orders orders.npy \\
         --rungs 0:10000 50:10000 200:2000 800:1000 --out ladder.json
@@ -110,7 +110,7 @@ def rows(rungs: dict[str, dict[str, list[float]]]) -> list[str]:
     """The table in Markdown."""
     first = next(iter(rungs.values()))
     lines = [
-        "| player | games | score | difference | without luck | difference | games/s |",
+        "| player | games | score | difference | without luck | difference | games/s a core |",
         "|---|---|---|---|---|---|---|",
     ]
     for name, rung in rungs.items():
@@ -132,7 +132,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", type=Path)
     parser.add_argument("--orders", type=Path, required=True)
-    parser.add_argument("--rungs", nargs="+", default=["0:1000", "50:1000"], metavar="S:N")
+    parser.add_argument("--rungs", nargs="+", default=["0:1000", "50:1000"], metavar="BUDGET:GAMES")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--threads", type=int)
     arguments = parser.parse_args()

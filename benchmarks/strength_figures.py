@@ -17,6 +17,7 @@ def ladder(names: list[str], found: list[Estimate], milliseconds: list[float]) -
         ways = [name.partition(":")[0] for name in names]
         for way in dict.fromkeys(ways):
             mine = [i for i, other in enumerate(ways) if other == way]
+            mine.sort(key=milliseconds.__getitem__)
             spans = [found[i].half_width for i in mine]
             x, y = [milliseconds[i] for i in mine], [means[i] for i in mine]
             axes.errorbar(x, y, yerr=spans, fmt="o-", capsize=3)

@@ -1,25 +1,27 @@
 """A move chosen by playing it out: games to their end by the network, less the luck of their draws.
 
 A network's value makes the same mistake on a board and on those that follow from it, so a tree some
-turns deep adds up one mistake many times. A game played to its end makes none; it has the luck of
-its draws instead, which is far larger. But the forward that the policy is asked in says what luck
-a draw was: what the best placement of the drawn tile promises, less the mean over all tiles. That
-has mean zero whatever the network is worth, and without it games still tell what they would score
-in the mean, with a fifth of the spread (docs/log.md).
+turns deep adds up one mistake many times. A game played to its end counts points that were made; it
+has the luck of its draws instead, which is far larger. But the forward that the policy is asked in
+says what luck a draw was: what the best placement of the drawn tile promises, less the mean over
+all tiles. That has mean zero whatever the network is worth, and without it games still tell what
+they would score in the mean, with a fifth of the spread (docs/log.md).
 
 Playing out improves on the policy that plays: Tesauro and Galperin 1996, "On-line policy
 improvement using Monte-Carlo search". Luck is taken out as in `azx.runtime.review`. All candidates
-get the same draws, and the worse half of them is dropped after each part of the budget: sequential
-halving, Karnin, Koren and Somekh 2013.
+get the same draws, and the worse half of them gets no more after each part of the budget:
+sequential halving, Karnin, Koren and Somekh 2013.
 
 Letters: G decisions   C cells   R games played out
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
+from threading import Event
 from typing import NamedTuple
 
 import numpy as np
@@ -41,8 +43,16 @@ from azx.runtime.seeds import mix, uniform
 #: Cells that are played out: so many of the highest gain + value, so few points behind the best.
 MOST_CANDIDATES, BEHIND = 8, 4.0
 
-#: Points by which gain + value is wrong of a cell beside another of the same board (docs/log.md).
+#: Points by which gain + value is wrong of a cell, beside others of its board: of the champion, by
+#: what its choices gained (docs/log.md).
 VALUE_ERROR = 1.2
+
+#: Games that a candidate is played out at least: fewer do not tell how far they spread. Small
+#: budgets have fewer candidates.
+LEAST_EACH = 4
+
+#: The largest budget, a day a move.
+MOST_ROLLOUTS = 10_000_000
 
 #: Boards with so few empty cells are worth what perfect play makes of them: where a game that is
 #: played out ends, as that takes less time than a forward, and after the placement to be chosen.
@@ -52,8 +62,12 @@ EXACT_AT_THE_END, EXACT_AFTER_THE_MOVE = 3, 4
 #: forwards, and nine tenths of what looking at every cell adds to the policy (docs/log.md).
 DOUBT = 1.5
 
-#: Games played out at a time: the network is at its fastest, its answers stay in the cache.
-AT_ONCE = 1024
+#: Games played out at a time: with second thoughts some 1,000 boards, of which the network is at
+#: its fastest and its answers stay in the cache.
+AT_ONCE = 768
+
+#: Rollouts of decisions that are judged together: some 100 bytes each.
+TOGETHER = 1 << 20
 
 #: Keeps these draws apart from all else that comes from a game's key.
 STREAM = 0x632BE59BD9B4E019
@@ -66,8 +80,10 @@ class Rollouts:
     count: int  # games played out, over all candidates
 
     def __post_init__(self) -> None:
-        if self.count < 1:
-            raise UsageError(f"a move needs at least 1 rollout, found {self.count}")
+        if not 1 <= self.count <= MOST_ROLLOUTS:
+            raise UsageError(
+                f"a move has from 1 to {MOST_ROLLOUTS:,} rollouts, found {self.count:,}"
+            )
 
     def __str__(self) -> str:
         """As in `rollouts:200`."""
@@ -97,7 +113,10 @@ class RolloutPlayer:
     def __init__(self, evaluator: Evaluator, budget: Rollouts) -> None:
         """`UsageError` where the network has no q, which says what luck is."""
         if evaluator.evaluate(evaluator.variant.empty_boards(0)).q is None:
-            raise UsageError("rollouts need a network with the output q, which says what luck is")
+            raise UsageError(
+                "rollouts need a network with the output q, which says what luck is: play this one "
+                "with a search or one ply"
+            )
         self.variant, self.evaluator, self.budget = evaluator.variant, evaluator, budget
         self.name = f"rollouts:{budget}"
 
@@ -111,10 +130,22 @@ class RolloutPlayer:
         self, boards: NDArray[np.int8], tiles: NDArray[np.int8], keys: NDArray[np.uint64]
     ) -> Worth:
         """Judge every cell for `tiles` [G] on `boards` int8 [G, C] in the games of `keys` [G]."""
-        tally = _Tally(_foreseen(self.evaluator, boards, tiles), boards)
+        size = max(1, TOGETHER // self.budget.count)
+        found = [
+            self._judged(boards[first : first + size], tiles[first : first + size],
+                         keys[first : first + size])
+            for first in range(0, max(1, len(boards)), size)
+        ]  # fmt: skip
+        return Worth(*(np.concatenate(column) for column in zip(*found, strict=True)))
+
+    def _judged(
+        self, boards: NDArray[np.int8], tiles: NDArray[np.int8], keys: NDArray[np.uint64]
+    ) -> Worth:
+        count = self.budget.count
+        tally = _Tally(_foreseen(self.evaluator, boards, tiles), boards, count)
         for part in range(tally.parts.max(initial=0)):
             games = np.flatnonzero(tally.parts > part)
-            rows = tally.next_rows(games, self.budget.count)
+            rows = tally.next_rows(games, count)
             tally.add(rows, self._played_out(boards, tiles, keys, rows))
             tally.halve(games)
         return Worth(tally.worth(), tally.played)
@@ -127,31 +158,27 @@ class RolloutPlayer:
         rows: _Rows,
     ) -> NDArray[np.float64]:
         """float64 [R]: gain + points that followed, less the draws' luck."""
-        before, laid = boards[rows.game], tiles[rows.game]
-        points = placement_gains(self.variant, before, laid, rows.cell).astype(np.float64)
-        draws = np.empty_like(before)
-        _deal(keys, before, laid, rows.game, rows.deal, self.variant.tiles, draws)
-        after = before
-        after[np.arange(len(after)), rows.cell] = laid
-        parts = list(_alike((after == EMPTY).sum(axis=1)))
+        board, laid = boards[rows.game], tiles[rows.game]
+        points = placement_gains(self.variant, board, laid, rows.cell).astype(np.float64)
+        draws = np.empty_like(board)
+        _deal(keys, board, laid, rows.game, rows.deal, self.variant.tiles, draws)
+        board[np.arange(len(board)), rows.cell] = laid
+        lanes, stop = self.evaluator.lanes, Event()
+        size = min(AT_ONCE, -(-len(board) // lanes))  # something to do for every lane
 
         def play(part: NDArray[np.int64]) -> None:
             made = np.zeros(len(part))
-            play_out(self.evaluator, after[part], draws[part], made)
+            play_out(self.evaluator, board[part], draws[part], made, stop)
             points[part] += made
 
-        if self.evaluator.lanes == 1 or len(parts) == 1:
-            for part in parts:
-                play(part)
-            return points
-        with ThreadPoolExecutor(self.evaluator.lanes) as threads:
+        with ThreadPoolExecutor(lanes) as threads:
+            parts = _alike((board == EMPTY).sum(axis=1), size)
             playing = [threads.submit(play, part) for part in parts]
             try:
-                for played in playing:
+                for played in as_completed(playing):
                     played.result()
-            except BaseException:  # also where the user interrupts
-                threads.shutdown(cancel_futures=True)
-                raise
+            finally:
+                stop.set()  # also where one fails, and where the user interrupts
         return points
 
 
@@ -160,18 +187,26 @@ def play_out(
     boards: NDArray[np.int8],
     draws: NDArray[np.int8],
     points: NDArray[np.float64],
+    stop: Event | None = None,
 ) -> None:
     """Go on from `boards` int8 [R, C] and add what is made, less luck, to `points` [R].
 
     All have the same number of empty cells; the tiles that come are `draws` int8 [R, C]. The policy
-    lays them; where it doubts, gain + value decides between its first two thoughts.
+    lays them; where it doubts, gain + value decides between its first two thoughts. The boards are
+    left as they were before perfect play takes over. Once `stop` is set it ends with the turn.
     """
     variant, count = evaluator.variant, len(boards)
-    turns = int((boards[0] == EMPTY).sum()) - EXACT_AT_THE_END
+    empty = (boards == EMPTY).sum(axis=1)
+    assert (empty == empty[0]).all()
+    turns = int(empty[0]) - EXACT_AT_THE_END
+    if turns <= 0:
+        _end(variant.tables, boards, points)
     at = np.arange(count)  # where the answer of each game stands
     answer = evaluator.evaluate(boards)
     first, second = np.empty(count, dtype=np.int8), np.empty(count, dtype=np.int8)
     for turn in range(turns):
+        if stop is not None and stop.is_set():
+            return
         tiles = np.ascontiguousarray(draws[:, turn])
         _think(
             variant.tables, boards, at, tiles, answer.policy_logits, answer.q, first, second, points
@@ -236,12 +271,12 @@ def _think(tables, boards, at, drawn, logits, q, first, second, points):  # type
         points[i] -= came - total / left
 
 
-def _alike(numbers: NDArray[np.int64]) -> Iterator[NDArray[np.int64]]:
-    """The places [P] of equal `numbers`, at most `AT_ONCE` at a time."""
+def _alike(numbers: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64]]:
+    """The places [P] of equal `numbers`, at most `size` at a time."""
     for number in np.unique(numbers):
         places = np.flatnonzero(numbers == number)
-        for first in range(0, len(places), AT_ONCE):
-            yield places[first : first + AT_ONCE]
+        for first in range(0, len(places), size):
+            yield places[first : first + size]
 
 
 @compiled
@@ -301,6 +336,14 @@ def _foreseen(
     return foreseen
 
 
+def _most_candidates(count: int) -> int:
+    """How many can be told apart with so many rollouts; 1 where there is nothing to tell by."""
+    most = MOST_CANDIDATES
+    while most > 1 and most * math.ceil(math.log2(most)) * LEAST_EACH > count:
+        most -= 1
+    return most
+
+
 class _Rows(NamedTuple):
     """R games to be played out."""
 
@@ -312,8 +355,8 @@ class _Rows(NamedTuple):
 class _Tally:
     """What is known of each cell of G decisions, and which of them are still played out."""
 
-    def __init__(self, foreseen: NDArray[np.float64], boards: NDArray[np.int8]) -> None:
-        """`foreseen` [G, C] as by `_foreseen`."""
+    def __init__(self, foreseen: NDArray[np.float64], boards: NDArray[np.int8], count: int) -> None:
+        """`foreseen` [G, C] as by `_foreseen`; `count` rollouts are to come."""
         self.foreseen = foreseen
         self.played = np.zeros(foreseen.shape, dtype=np.int64)
         self.total = np.zeros(foreseen.shape)
@@ -321,16 +364,16 @@ class _Tally:
         rank = np.argsort(np.argsort(-foreseen, axis=1, kind="stable"), axis=1, kind="stable")
         best = foreseen.max(axis=1, keepdims=True)
         undecided = (boards == EMPTY).sum(axis=1) - 1 > EXACT_AFTER_THE_MOVE
-        self.candidate = (rank < MOST_CANDIDATES) & (foreseen >= best - BEHIND)
+        self.candidate = (rank < _most_candidates(count)) & (foreseen >= best - BEHIND)
         self.candidate &= undecided[:, None]
-        #: [G] parts of the budget: as many as there are halvings until one is left.
         candidates = np.maximum(self.candidate.sum(axis=1), 1)
+        #: [G] parts of the budget: as many as there are halvings until one is left.
         self.parts = np.ceil(np.log2(candidates)).astype(np.int64)
 
     def next_rows(self, games: NDArray[np.int64], count: int) -> _Rows:
         """The next part of `count` rollouts for `games`, spread over their candidates."""
         left = self.candidate.sum(axis=1)
-        each = np.maximum(1, count // np.maximum(1, self.parts * left))
+        each = count // np.maximum(1, self.parts * left)
         which, cell = np.nonzero(self.candidate[games])
         game = games[which]
         times = each[game]

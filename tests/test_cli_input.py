@@ -210,6 +210,7 @@ def test_a_folder_without_the_right_to_write_is_refused(
         (("--rollouts", 8, "--simulations", 5), "--rollouts is a budget of its own"),
         (("--rollouts", 8, "--one-ply"), "leave out --one-ply"),
         (("--rollouts", 8, "--seconds", 1), "leave out --seconds"),
+        (("--rollouts", 8, "--root", "gumbel"), "--rollouts has no tree"),
         (("--workers", 2), "--workers 2 is for many games"),
         (("--root", "best", "--simulations", 0), "the root is one of puct, gumbel, found 'best'"),
         (("--seed", 2**63), "--seed is at most"),
