@@ -67,7 +67,8 @@ def play_rung(
 ) -> None:
     """Play what is missing of one rung: scores, scores without luck, core seconds of each part."""
     keys = game_keys(0, len(orders))
-    player = network_player(evaluator, budget_of(name), one_ply=True)
+    budget = budget_of(name)
+    player = network_player(evaluator, budget, one_ply=True)
     for first in range(len(kept["score"]), len(orders), PART):
         part = slice(first, min(first + PART, len(orders)))
         start = time.perf_counter()
@@ -75,14 +76,14 @@ def play_rung(
         kept["seconds"].append((time.perf_counter() - start) * evaluator.lanes)
         games = Games(evaluator.variant, orders[part], cells)
         kept["score"] += games.scores().tolist()
-        kept["without_luck"] += without_luck(evaluator, games, name).tolist()
+        kept["without_luck"] += without_luck(evaluator, games, budget is not None).tolist()
         save()
         print(f"{shown_name(name)}: {part.stop} of {len(orders)} games", flush=True)
 
 
-def without_luck(evaluator: Evaluator, games: Games, name: str) -> NDArray[np.float64]:
-    """float64 [N]: the scores of `games`, less what the draws gave."""
-    if budget_of(name) is not None:
+def without_luck(evaluator: Evaluator, games: Games, thought: bool) -> NDArray[np.float64]:
+    """float64 [N]: the scores of `games`, less what the draws gave; finer after thought."""
+    if thought:
         return review_games(games, one_ply_judge(evaluator)).without_luck
     return games.scores() - luck_of(evaluator, games)
 

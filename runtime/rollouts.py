@@ -1,14 +1,8 @@
 """A move chosen by playing it out: games to their end by the network, less the luck of their draws.
 
-A network's value makes the same mistake on a board and on those that follow from it, so a tree some
-turns deep adds up one mistake many times. A game played to its end counts points that were made; it
-has the luck of its draws instead, which is far larger. But the forward that the policy is asked in
-says what luck a draw was: what the best placement of the drawn tile promises, less the mean over
-all tiles. That has mean zero whatever the network is worth, and without it games still tell what
-they would score in the mean, with a fifth of the spread (docs/log.md).
-
 Playing out improves on the policy that plays: Tesauro and Galperin 1996, "On-line policy
-improvement using Monte-Carlo search". Luck is taken out as in `azx.runtime.review`. All candidates
+improvement using Monte-Carlo search". How a game is played out, and
+why: `azx.runtime.playout`. All candidates
 get the same draws, and the worse half of them gets no more after each part of the budget:
 sequential halving, Karnin, Koren and Somekh 2013.
 
@@ -28,16 +22,12 @@ import numpy as np
 from numba import uint64
 from numpy.typing import NDArray
 
-from azx.runtime.compiled import compiled, inlined
+from azx.runtime.compiled import compiled
 from azx.runtime.errors import UsageError
 from azx.runtime.evaluator import Evaluator
-from azx.runtime.rules import (
-    EMPTY,
-    add_board_gains,
-    every_placement,
-    placement_gains,
-)
-from azx.runtime.search.endgame import exact_value
+from azx.runtime.playout import play_out
+from azx.runtime.rules import EMPTY, every_placement, placement_gains, what_is_left
+from azx.runtime.search.endgame import exact_values
 from azx.runtime.seeds import mix, uniform
 
 #: Cells that are played out: so many of the highest gain + value, so few points behind the best.
@@ -54,13 +44,9 @@ LEAST_EACH = 4
 #: The largest budget, a day a move.
 MOST_ROLLOUTS = 10_000_000
 
-#: Boards with so few empty cells are worth what perfect play makes of them: where a game that is
-#: played out ends, as that takes less time than a forward, and after the placement to be chosen.
-EXACT_AT_THE_END, EXACT_AFTER_THE_MOVE = 3, 4
-
-#: Nats by which the policy must prefer a cell to the next, or both are looked at: a third more
-#: forwards, and nine tenths of what looking at every cell adds to the policy (docs/log.md).
-DOUBT = 1.5
+#: After the placement to be chosen, boards with so few empty cells are worth what perfect play
+#: makes of them.
+EXACT_AFTER_THE_MOVE = 4
 
 #: Games played out at a time: with second thoughts some 1,000 boards, of which the network is at
 #: its fastest and its answers stay in the cache.
@@ -182,95 +168,6 @@ class RolloutPlayer:
         return points
 
 
-def play_out(
-    evaluator: Evaluator,
-    boards: NDArray[np.int8],
-    draws: NDArray[np.int8],
-    points: NDArray[np.float64],
-    stop: Event | None = None,
-) -> None:
-    """Go on from `boards` int8 [R, C] and add what is made, less luck, to `points` [R].
-
-    All have the same number of empty cells; the tiles that come are `draws` int8 [R, C]. The policy
-    lays them; where it doubts, gain + value decides between its first two thoughts. The boards are
-    left as they were before perfect play takes over. Once `stop` is set it ends with the turn.
-    """
-    variant, count = evaluator.variant, len(boards)
-    empty = (boards == EMPTY).sum(axis=1)
-    assert (empty == empty[0]).all()
-    turns = int(empty[0]) - EXACT_AT_THE_END
-    if turns <= 0:
-        _end(variant.tables, boards, points)
-    at = np.arange(count)  # where the answer of each game stands
-    answer = evaluator.evaluate(boards)
-    first, second = np.empty(count, dtype=np.int8), np.empty(count, dtype=np.int8)
-    for turn in range(turns):
-        if stop is not None and stop.is_set():
-            return
-        tiles = np.ascontiguousarray(draws[:, turn])
-        _think(
-            variant.tables, boards, at, tiles, answer.policy_logits, answer.q, first, second, points
-        )
-        doubtful = np.flatnonzero(second != first)
-        before = np.concatenate((boards, boards[doubtful]))
-        laid = np.concatenate((tiles, tiles[doubtful]))
-        cells = np.concatenate((first, second[doubtful]))
-        worth = placement_gains(variant, before, laid, cells).astype(np.float64)
-        gains = worth.copy()
-        before[np.arange(len(before)), cells] = laid
-        if turn < turns - 1:
-            answer = evaluator.evaluate(before)
-            worth += answer.value
-        else:
-            _end(variant.tables, before, worth)
-            gains = worth  # nothing more is played
-        at = np.arange(count)
-        better = worth[count:] > worth[doubtful]
-        at[doubtful[better]] = count + np.flatnonzero(better)
-        boards[:] = before[at]
-        points += gains[at]
-
-
-@compiled
-def _think(tables, boards, at, drawn, logits, q, first, second, points):  # type: ignore[no-untyped-def]
-    """The policy's first two cells for each drawn tile, and the draw's luck taken off `points`.
-
-    They are the same cell where the first is clear. Row `at` of `logits` and `q` is the board's.
-    """
-    kinds, size = q.shape[1], q.shape[2]
-    worth = np.empty((kinds, size), dtype=np.float32)
-    for i in range(boards.shape[0]):
-        board, tile = boards[i], drawn[i]
-        worth[:] = q[at[i]]
-        add_board_gains(tables, board, worth)
-        unused = (1 << kinds) - 1
-        one = two = -1
-        for c in range(size):
-            if board[c] >= 0:
-                unused ^= 1 << board[c]
-                continue
-            logit = logits[at[i], tile, c]
-            if one < 0 or logit > logits[at[i], tile, one]:
-                one, two = c, one
-            elif two < 0 or logit > logits[at[i], tile, two]:
-                two = c
-        clear = two < 0 or logits[at[i], tile, one] - logits[at[i], tile, two] > DOUBT
-        first[i], second[i] = one, one if clear else two
-        total, left, came = 0.0, 0, 0.0
-        for t in range(kinds):
-            if not (unused >> t) & 1:
-                continue
-            best = -np.inf
-            for c in range(size):
-                if board[c] < 0:
-                    best = max(best, float(worth[t, c]))
-            total += best
-            left += 1
-            if t == tile:
-                came = best
-        points[i] -= came - total / left
-
-
 def _alike(numbers: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64]]:
     """The places [P] of equal `numbers`, at most `size` at a time."""
     for number in np.unique(numbers):
@@ -280,37 +177,14 @@ def _alike(numbers: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64]]
 
 
 @compiled
-def _end(tables, boards, points):  # type: ignore[no-untyped-def]
-    """Add what perfect play makes of the boards' last cells."""
-    kinds = tables.tile_values.shape[0]
-    for i in range(boards.shape[0]):
-        points[i] += _exact(tables, boards[i], kinds)
-
-
-@inlined
-def _exact(tables, board, kinds):  # type: ignore[no-untyped-def]
-    unused, empty = (1 << kinds) - 1, 0
-    for c in range(board.shape[0]):
-        if board[c] >= 0:
-            unused ^= 1 << board[c]
-        else:
-            empty += 1
-    return exact_value(tables, board, unused, empty, kinds - board.shape[0] + empty)
-
-
-@compiled
 def _deal(keys, boards, tiles, game, deal, kinds, draws):  # type: ignore[no-untyped-def]
     """Into `draws` [R, C] what comes after `tiles` [R]: the same for all cells of a decision."""
     deck = np.empty(kinds, dtype=np.int8)
     for i in range(boards.shape[0]):
-        unused, empty, left = ((1 << kinds) - 1) ^ (1 << tiles[i]), 0, 0
-        for c in range(boards.shape[1]):
-            if boards[i, c] >= 0:
-                unused ^= 1 << boards[i, c]
-            else:
-                empty += 1
+        empty, unused = what_is_left(boards[i], kinds)
+        left = 0
         for t in range(kinds):
-            if (unused >> t) & 1:
+            if (unused >> t) & 1 and t != tiles[i]:
                 deck[left] = t
                 left += 1
         key = mix(mix(keys[game[i]] ^ uint64(STREAM), uint64(empty)), uint64(deal[i]))
@@ -328,9 +202,7 @@ def _foreseen(
     points = laid.gain.astype(np.float64)
     few = (laid.after == EMPTY).sum(axis=1) <= EXACT_AFTER_THE_MOVE
     points[~few] += evaluator.evaluate(laid.after[~few]).value
-    exact = np.zeros(int(few.sum()))
-    _end(evaluator.variant.tables, laid.after[few], exact)
-    points[few] += exact
+    points[few] += exact_values(evaluator.variant, laid.after[few])
     foreseen = np.full(boards.shape, -np.inf)
     foreseen[laid.game, laid.cell] = points
     return foreseen

@@ -127,6 +127,39 @@ def placement_gains(
     return out
 
 
+@inlined
+def what_is_left(board, kinds):  # type: ignore[no-untyped-def]
+    """How many cells of a board int8 [C] are empty, and which of `kinds` tiles may come (bits)."""
+    empty, unused = 0, (1 << kinds) - 1
+    for c in range(board.shape[0]):
+        if board[c] >= 0:
+            unused ^= 1 << board[c]
+        else:
+            empty += 1
+    return empty, unused
+
+
+@inlined
+def best_of(board, worth):  # type: ignore[no-untyped-def]
+    """The largest of a tile's `worth` float32 [C] over the empty cells, as float64."""
+    best = np.float32(-np.inf)
+    for c in range(board.shape[0]):
+        if board[c] < 0:
+            best = max(best, worth[c])
+    return float(best)
+
+
+@inlined
+def mean_of_best(board, worth, unused):  # type: ignore[no-untyped-def]
+    """The mean of `best_of` over the `unused` tiles (bits), from `worth` float32 [T, C]."""
+    total, left = 0.0, 0
+    for t in range(worth.shape[0]):
+        if (unused >> t) & 1:
+            total += best_of(board, worth[t])
+            left += 1
+    return total / left
+
+
 class Placements(NamedTuple):
     """M placements on some of G boards."""
 

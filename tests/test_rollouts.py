@@ -15,16 +15,14 @@ from azx.runtime.errors import UsageError
 from azx.runtime.evaluator import Evaluation, HashEvaluator
 from azx.runtime.play import play_part
 from azx.runtime.players import OnePlyPlayer, Player, PolicyPlayer
+from azx.runtime.playout import DOUBT, EXACT_AT_THE_END, play_out
 from azx.runtime.records import Games
 from azx.runtime.rollouts import (
-    DOUBT,
     EXACT_AFTER_THE_MOVE,
-    EXACT_AT_THE_END,
     LEAST_EACH,
     MOST_CANDIDATES,
     RolloutPlayer,
     Rollouts,
-    play_out,
 )
 from azx.runtime.rules import EMPTY, every_placement
 from azx.runtime.seeds import draw_orders, game_keys

@@ -8,11 +8,11 @@ import numpy as np
 from numba import uint64
 from numpy.typing import NDArray
 
-from azx.runtime.compiled import compiled, inlined
+from azx.runtime.compiled import compiled
 from azx.runtime.errors import UsageError
 from azx.runtime.evaluator import Evaluation, Evaluator
-from azx.runtime.rules import add_board_gains, placement_gain
-from azx.runtime.search.endgame import exact_value
+from azx.runtime.rules import add_board_gains, mean_of_best, placement_gain, what_is_left
+from azx.runtime.search.endgame import exact_value, exact_values
 from azx.runtime.seeds import mix, uniform
 
 #: Boards with so few empty cells are worth what perfect play makes of them: half a millisecond with
@@ -29,19 +29,6 @@ class Foresight(NamedTuple):
     value: NDArray[np.float32]
 
 
-@inlined
-def _what_is_left(board, kinds):  # type: ignore[no-untyped-def]
-    """How many cells of a board are empty, and the tiles that may come as bits."""
-    empty = 0
-    unused = (1 << kinds) - 1
-    for c in range(board.shape[0]):
-        if board[c] >= 0:
-            unused ^= 1 << board[c]
-        else:
-            empty += 1
-    return empty, unused
-
-
 @compiled
 def _expect(tables, boards, q, exact_cells, value):  # type: ignore[no-untyped-def]
     games, size = boards.shape
@@ -49,33 +36,13 @@ def _expect(tables, boards, q, exact_cells, value):  # type: ignore[no-untyped-d
     worth = np.empty((kinds, size), dtype=np.float32)
     for g in range(games):
         board = boards[g]
-        empty, unused = _what_is_left(board, kinds)
+        empty, unused = what_is_left(board, kinds)
         if empty <= exact_cells:
             value[g] = exact_value(tables, board, unused, empty, kinds - size + empty)
             continue
         worth[:] = q[g]
         add_board_gains(tables, board, worth)
-        total = 0.0
-        count = 0
-        for t in range(kinds):
-            if not (unused >> t) & 1:
-                continue
-            best = np.float32(-1e9)
-            for c in range(size):
-                if board[c] < 0:
-                    best = max(best, worth[t, c])
-            total += float(best)
-            count += 1
-        value[g] = total / count
-
-
-@compiled
-def _exact_values(tables, boards, value):  # type: ignore[no-untyped-def]
-    kinds = tables.tile_values.shape[0]
-    for g in range(boards.shape[0]):
-        empty, unused = _what_is_left(boards[g], kinds)
-        left = kinds - boards.shape[1] + empty
-        value[g] = exact_value(tables, boards[g], unused, empty, left)
+        value[g] = mean_of_best(board, worth, unused)
 
 
 @compiled
@@ -86,7 +53,7 @@ def _best_of_other_tiles(tables, boards, drawn, q, keys, tiles, cells):  # type:
     deck = np.empty(kinds, dtype=np.int8)
     for g in range(games):
         board = boards[g]
-        empty, unused = _what_is_left(board, kinds)
+        empty, unused = what_is_left(board, kinds)
         left = 0
         for t in range(kinds):
             if (unused >> t) & 1 and t != drawn[g]:
@@ -143,9 +110,7 @@ def value_of(evaluator: Evaluator, boards: NDArray[np.int8]) -> NDArray[np.float
     """float32 [B]: `Foresight.value`, without a forward where all values are exact."""
     if (boards < 0).sum(axis=1).max(initial=0) > EXACT_CELLS:
         return look_ahead(evaluator, boards).value
-    value = np.empty(len(boards), dtype=np.float32)
-    _exact_values(evaluator.variant.tables, boards, value)
-    return value
+    return exact_values(evaluator.variant, boards).astype(np.float32)
 
 
 def best_of_other_tiles(

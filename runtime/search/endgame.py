@@ -12,9 +12,11 @@ the same: one of each kind is looked at, which at three cells is four times as f
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
-from azx.runtime.compiled import inlined, inner
-from azx.runtime.rules import placement_gain
+from azx.runtime.compiled import compiled, inlined, inner
+from azx.runtime.rules import placement_gain, what_is_left
+from azx.runtime.variant import Variant
 
 
 @inlined
@@ -160,3 +162,22 @@ def exact_value(tables, board, unused, empty, left):
         level -= 1
         board[masks[level, CELL]] = -1
         best[level] = max(best[level], gain[level] + worth)
+
+
+@compiled
+def _exact_values(tables, boards, values):
+    kinds = tables.tile_values.shape[0]
+    for b in range(boards.shape[0]):
+        empty, unused = what_is_left(boards[b], kinds)
+        left = kinds - boards.shape[1] + empty
+        values[b] = exact_value(tables, boards[b], unused, empty, left)
+
+
+def exact_values(variant: Variant, boards: NDArray[np.int8]) -> NDArray[np.float64]:
+    """float64 [B]: points to come from `boards` int8 [B, C] by perfect play.
+
+    Half a millisecond each with four empty cells, 37 with five.
+    """
+    values = np.empty(len(boards))
+    _exact_values(variant.tables, boards, values)
+    return values

@@ -229,9 +229,9 @@ def _budget(
     asked = [name for name, there in given.items() if there]
     if len(asked) > 1 and asked[0] in ("--rollouts", "--seconds"):
         raise UsageError(f"{asked[0]} is a budget of its own: leave out {asked[1]}")
-    if rollouts is not None and root != ROOTS[0]:
-        raise UsageError(f"--rollouts has no tree: leave out --root {root}")
     if rollouts is not None:
+        if root != ROOTS[0]:
+            raise UsageError(f"--rollouts has no tree: leave out --root {root}")
         return Rollouts(rollouts)
     if seconds is not None:
         return Budget(seconds=seconds, root=root)
