@@ -1,17 +1,16 @@
 """A move chosen by playing it out: games to their end by the network, less the luck of their draws.
 
 Playing out improves on the policy that plays: Tesauro and Galperin 1996, "On-line policy
-improvement using Monte-Carlo search". How a game is played out, and
-why: `azx.runtime.playout`. All candidates
-get the same draws, and the worse half of them gets no more after each part of the budget:
-sequential halving, Karnin, Koren and Somekh 2013.
+improvement using Monte-Carlo search". How a game is played out, and why:
+`azx.runtime.playout`. All candidates get the same draws, each time as many again, and those that
+are clearly behind get no more: a race, Maron and Moore 1997, "The racing algorithm". A move that is
+clear early costs little; half the budget is used in the mean (docs/log.md).
 
 Letters: G decisions   C cells   R games played out
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -37,9 +36,13 @@ MOST_CANDIDATES, BEHIND = 8, 4.0
 #: what its choices gained (docs/log.md).
 VALUE_ERROR = 1.2
 
-#: Games that a candidate is played out at least: fewer do not tell how far they spread. Small
-#: budgets have fewer candidates.
-LEAST_EACH = 4
+#: Games that a candidate is played out at first: a quarter of the budget in all, within these
+#: bounds. Fewer do not tell how far they spread, so small budgets have fewer candidates.
+LEAST_EACH, FIRST_EACH = 4, 16
+
+#: A candidate is out that is so many standard deviations behind the best: of the two as if apart,
+#: which the same draws make too large by a fifth.
+CLEARLY = 1.5
 
 #: The largest budget, a day a move.
 MOST_ROLLOUTS = 10_000_000
@@ -127,13 +130,10 @@ class RolloutPlayer:
     def _judged(
         self, boards: NDArray[np.int8], tiles: NDArray[np.int8], keys: NDArray[np.uint64]
     ) -> Worth:
-        count = self.budget.count
-        tally = _Tally(_foreseen(self.evaluator, boards, tiles), boards, count)
-        for part in range(tally.parts.max(initial=0)):
-            games = np.flatnonzero(tally.parts > part)
-            rows = tally.next_rows(games, count)
+        tally = _Tally(_foreseen(self.evaluator, boards, tiles), boards, self.budget.count)
+        while len((rows := tally.next_rows()).game):
             tally.add(rows, self._played_out(boards, tiles, keys, rows))
-            tally.halve(games)
+            tally.drop_the_beaten()
         return Worth(tally.worth(), tally.played)
 
     def _played_out(
@@ -210,10 +210,8 @@ def _foreseen(
 
 def _most_candidates(count: int) -> int:
     """How many can be told apart with so many rollouts; 1 where there is nothing to tell by."""
-    most = MOST_CANDIDATES
-    while most > 1 and most * math.ceil(math.log2(most)) * LEAST_EACH > count:
-        most -= 1
-    return most
+    most = min(MOST_CANDIDATES, count // LEAST_EACH)
+    return max(1, most)
 
 
 class _Rows(NamedTuple):
@@ -228,8 +226,8 @@ class _Tally:
     """What is known of each cell of G decisions, and which of them are still played out."""
 
     def __init__(self, foreseen: NDArray[np.float64], boards: NDArray[np.int8], count: int) -> None:
-        """`foreseen` [G, C] as by `_foreseen`; `count` rollouts are to come."""
-        self.foreseen = foreseen
+        """`foreseen` [G, C] as by `_foreseen`; at most `count` rollouts are to come."""
+        self.foreseen, self.count = foreseen, count
         self.played = np.zeros(foreseen.shape, dtype=np.int64)
         self.total = np.zeros(foreseen.shape)
         self.squares = np.zeros(foreseen.shape)
@@ -238,16 +236,15 @@ class _Tally:
         undecided = (boards == EMPTY).sum(axis=1) - 1 > EXACT_AFTER_THE_MOVE
         self.candidate = (rank < _most_candidates(count)) & (foreseen >= best - BEHIND)
         self.candidate &= undecided[:, None]
-        candidates = np.maximum(self.candidate.sum(axis=1), 1)
-        #: [G] parts of the budget: as many as there are halvings until one is left.
-        self.parts = np.ceil(np.log2(candidates)).astype(np.int64)
 
-    def next_rows(self, games: NDArray[np.int64], count: int) -> _Rows:
-        """The next part of `count` rollouts for `games`, spread over their candidates."""
+    def next_rows(self) -> _Rows:
+        """What is played out next: none where one candidate is left, or the budget is used up."""
         left = self.candidate.sum(axis=1)
-        each = count // np.maximum(1, self.parts * left)
-        which, cell = np.nonzero(self.candidate[games])
-        game = games[which]
+        so_far = self.played.max(axis=1)  # of each candidate that is left
+        first = np.clip(self.count // np.maximum(1, 4 * left), LEAST_EACH, FIRST_EACH)
+        budget = (self.count - self.played.sum(axis=1)) // np.maximum(1, left)
+        each = np.where(left > 1, np.minimum(np.where(so_far, so_far, first), budget), 0)
+        game, cell = np.nonzero(self.candidate)
         times = each[game]
         first = self.played[game, cell] + times - np.cumsum(times)
         rows = np.repeat(np.arange(len(game)), times)
@@ -261,12 +258,13 @@ class _Tally:
         np.add.at(self.total, at, points)
         np.add.at(self.squares, at, points**2)
 
-    def halve(self, games: NDArray[np.int64]) -> None:
-        """Drop the worse half of the candidates of `games`."""
-        worth = np.where(self.candidate, self.worth(), -np.inf)[games]
-        rank = np.argsort(np.argsort(-worth, axis=1, kind="stable"), axis=1, kind="stable")
-        keep = (self.candidate[games].sum(axis=1, keepdims=True) + 1) // 2
-        self.candidate[games] &= rank < keep
+    def drop_the_beaten(self) -> None:
+        """Play out no more what is clearly behind the best candidate."""
+        worth = np.where(self.candidate, self.worth(), -np.inf)
+        best = worth.argmax(axis=1)[:, None]
+        variance = 1 / self._precision()
+        apart = np.sqrt(variance + np.take_along_axis(variance, best, 1))
+        self.candidate &= worth >= np.take_along_axis(worth, best, 1) - CLEARLY * apart
 
     def worth(self) -> NDArray[np.float64]:
         """float64 [G, C]: the mean that is to be expected of each cell.
@@ -274,10 +272,16 @@ class _Tally:
         What is foreseen is the mean of a normal distribution of deviation `VALUE_ERROR`, and the
         rollouts are measurements, each with their common variance: the mean of both by precision.
         """
+        weighed = self.foreseen / VALUE_ERROR**2 + self.total / self._variance()
+        return np.where(self.played, weighed / self._precision(), self.foreseen)
+
+    def _precision(self) -> NDArray[np.float64]:
+        """float64 [G, C]: one over the variance of what is to be expected."""
+        return 1 / VALUE_ERROR**2 + self.played / self._variance()
+
+    def _variance(self) -> NDArray[np.float64]:
+        """float64 [G, 1]: of the rollouts of one cell."""
         played = np.maximum(self.played, 1)
         spread = (self.squares - self.total**2 / played).sum(axis=1)
         freedom = np.maximum(self.played - 1, 0).sum(axis=1)
-        variance = np.maximum(spread / np.maximum(freedom, 1), 1e-6)[:, None]
-        precision = self.played / variance
-        weighed = self.foreseen / VALUE_ERROR**2 + self.total / variance
-        return np.where(self.played, weighed / (1 / VALUE_ERROR**2 + precision), self.foreseen)
+        return np.maximum(spread / np.maximum(freedom, 1), 1e-6)[:, None]

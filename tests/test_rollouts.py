@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 import torch
-from conftest import MICRO, ExactEvaluator, random_boards
+from conftest import MICRO, ExactEvaluator, PerfectPolicy, random_boards
 from numpy.typing import NDArray
 from training_testing import network_of
 
@@ -18,35 +18,21 @@ from azx.runtime.players import OnePlyPlayer, Player, PolicyPlayer
 from azx.runtime.playout import DOUBT, EXACT_AT_THE_END, play_out
 from azx.runtime.records import Games
 from azx.runtime.rollouts import (
+    CLEARLY,
     EXACT_AFTER_THE_MOVE,
+    FIRST_EACH,
     LEAST_EACH,
     MOST_CANDIDATES,
+    VALUE_ERROR,
     RolloutPlayer,
     Rollouts,
+    _Tally,
 )
 from azx.runtime.rules import EMPTY, every_placement
 from azx.runtime.seeds import draw_orders, game_keys
 from azx.runtime.solver import Solution, expected_score, policy_of
 from azx.runtime.variant import MINI, STANDARD
 from azx.trainer.torch_evaluator import TorchEvaluator
-
-
-class PerfectPolicy(ExactEvaluator):
-    """The exact evaluator with the policy that goes with it."""
-
-    def evaluate(self, boards: NDArray[np.int8]) -> Evaluation:
-        """The best cells have the largest logits."""
-        answer = super().evaluate(boards)
-        assert answer.q is not None
-        logits = np.full(answer.q.shape, -1e4, dtype=np.float32)
-        for tile in range(self.variant.tiles):
-            fits = ~(boards == tile).any(axis=1)
-            laid = every_placement(
-                self.variant, boards[fits], np.full(fits.sum(), tile, dtype=np.int8)
-            )
-            at = np.flatnonzero(fits)[laid.game], tile, laid.cell
-            logits[at] = laid.gain + answer.q[at]
-        return answer._replace(policy_logits=logits)
 
 
 def test_a_perfect_network_leaves_no_luck_and_its_worth_is_exact(mini_solution: Solution) -> None:
@@ -170,7 +156,8 @@ def test_lanes_play_the_same_games(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_array_equal(one.points, three.points)
 
 
-def test_the_budget_is_spent_on_the_best_and_never_exceeded() -> None:
+def test_the_budget_is_never_exceeded() -> None:
+    """A network that finds all cells alike uses it up."""
     boards, tiles = STANDARD.empty_boards(2), np.array([3, 26], dtype=np.int8)
     for count in (1, 7, 8, 20, 64, 200):
         player = RolloutPlayer(TorchEvaluator(network_of(STANDARD)), Rollouts(count))
@@ -182,8 +169,6 @@ def test_the_budget_is_spent_on_the_best_and_never_exceeded() -> None:
             assert not played.any()
         else:
             assert (played.sum(axis=1) > 0.7 * count).all()
-        if count >= 64:
-            assert (played.max(axis=1) > 2 * played.sum(axis=1) / MOST_CANDIDATES).all()
 
 
 @pytest.mark.parametrize("count", [8, 60])
@@ -213,6 +198,41 @@ def test_rollouts_mend_values_that_are_wrong(mini_solution: Solution, count: int
     assert regret(OnePlyPlayer(evaluator)) > 0.3
     better = regret(RolloutPlayer(evaluator, Rollouts(count)))
     assert better < 0.7 * regret(OnePlyPlayer(evaluator))
+
+
+def test_a_clear_move_is_not_played_out_further(mini_solution: Solution) -> None:
+    """Perfect rollouts do not spread: after the first part all but the best are out."""
+    orders = draw_orders(MINI, game_keys(9, 20))
+    boards, tiles = MINI.empty_boards(20), np.ascontiguousarray(orders[:, 1])
+    boards[:, 0] = orders[:, 0]
+    player = RolloutPlayer(PerfectPolicy(mini_solution), Rollouts(1000))
+    found = player.worth(boards, tiles, game_keys(2, 20))
+    best = found.points.max(axis=1, keepdims=True)
+    ties = (found.points > best - 1e-3).sum(axis=1)
+    assert (ties == 1).any()
+    for game in np.flatnonzero(ties == 1):
+        played = found.rollouts[game]
+        assert set(played[played > 0]) <= {FIRST_EACH}
+
+
+def test_candidates_that_are_clearly_behind_are_out() -> None:
+    """By hand: worths of deviation 0.29 after 16 games that spread by 1.2 points."""
+    boards = MINI.empty_boards(1)
+    foreseen = np.array([[10.0, 9.5, 9.0, 8.5, 3.0, 2.0, 1.0]])
+    tally = _Tally(foreseen, boards, 400)
+    assert tally.candidate.tolist() == [[True] * 4 + [False] * 3]
+    rows = tally.next_rows()
+    assert np.bincount(rows.cell).tolist() == [16] * 4
+    spread = VALUE_ERROR * np.sqrt(15 / 16) * np.where(np.arange(16) % 2, 1.0, -1.0)
+    tally.add(rows, foreseen[0][rows.cell] + np.tile(spread, 4))
+    np.testing.assert_allclose(tally.worth()[0, :4], foreseen[0, :4])
+    apart = CLEARLY * np.sqrt(2 * VALUE_ERROR**2 / 17)
+    tally.drop_the_beaten()
+    assert 0.5 < apart < 1.0
+    assert tally.candidate[0].tolist() == [True, True] + [False] * 5
+    rows = tally.next_rows()
+    assert np.bincount(rows.cell).tolist() == [16, 16]  # as many again
+    assert set(rows.deal) == set(range(16, 32))
 
 
 def test_without_q_there_is_no_telling_luck(micro_solution: Solution) -> None:
