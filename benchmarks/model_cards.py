@@ -79,7 +79,7 @@ def ladder_strength(
     if found["sha256"] != sha256:
         raise SystemExit(f"{path} is of another model: {found['sha256'][:12]}, not {sha256[:12]}")
     return {
-        shown_name(name).replace(" ", "-"): strength(
+        shown_name(name): strength(
             np.array(rung["score"]), np.array(rung["without_luck"]), sum(rung["seconds"]), peers
         )
         for name, rung in found["rungs"].items()

@@ -47,17 +47,29 @@ JUDGE = 16
 
 
 def budget_of(name: str) -> Budget | Rollouts | None:
-    """What a move of a rung may cost: '0', '400' or 'r512'."""
+    """What a move of a rung may cost: '0', '400' or 'r512'; `ValueError` for anything else."""
     if name.startswith("r"):
         return Rollouts(int(name[1:]))
     return Budget(int(name)) if int(name) else None
+
+
+def rung_of(text: str) -> tuple[str, int]:
+    """The name of a rung and its games, from the command line."""
+    name, _, games = text.partition(":")
+    try:
+        budget_of(name)
+        return name, int(games)
+    except (ValueError, UsageError):
+        raise argparse.ArgumentTypeError(
+            f"a rung is like 0:1000, 400:1000 or r400:1000, found {text!r}"
+        ) from None
 
 
 def shown_name(name: str) -> str:
     """A rung's name for people."""
     budget = budget_of(name)
     if budget is None:
-        return "one ply"
+        return "one-ply"
     return f"{'rollouts' if isinstance(budget, Rollouts) else 'mcts'}:{budget}"
 
 
@@ -136,7 +148,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("model", type=Path)
     parser.add_argument("--orders", type=Path, required=True)
-    parser.add_argument("--rungs", nargs="+", default=["0:1000", "50:1000"], metavar="BUDGET:GAMES")
+    parser.add_argument(
+        "--rungs",
+        nargs="+",
+        type=rung_of,
+        default=[("0", 1000), ("50", 1000)],
+        metavar="BUDGET:GAMES",
+    )
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--threads", type=int)
     arguments = parser.parse_args()
@@ -146,12 +164,9 @@ def main() -> None:
         found = begun(arguments.out, evaluator.model.sha256, orders)
     except UsageError as error:
         parser.error(str(error))
-    for rung in arguments.rungs:
-        name, _, games = rung.partition(":")
+    for name, games in arguments.rungs:
         kept = found["rungs"].setdefault(name, {"score": [], "without_luck": [], "seconds": []})
-        play_rung(
-            evaluator, name, orders[: int(games)], kept, lambda: write_json(arguments.out, found)
-        )
+        play_rung(evaluator, name, orders[:games], kept, lambda: write_json(arguments.out, found))
     print("\n".join(rows(found["rungs"])))
 
 

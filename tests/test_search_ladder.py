@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from conftest import MICRO
-from search_ladder import begun, play_rung
+from search_ladder import begun, play_rung, rung_of
 
 from azx.runtime.errors import UsageError
 from azx.runtime.evaluator import HashEvaluator
@@ -49,3 +50,10 @@ def test_a_file_goes_on_with_its_own_model_and_orders(tmp_path: Path) -> None:
     write_json(file, found)
     with pytest.raises(UsageError, match="does not say of which"):
         begun(file, "abc", ORDERS)
+
+
+@pytest.mark.parametrize("text", ["400", "r:10", "x4:10", "400:many", "r0:5"])
+def test_a_rung_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="a rung is like .*found"):
+        rung_of(text)
+    assert rung_of("r400:20") == ("r400", 20)
