@@ -40,7 +40,7 @@ from azx.runtime.players import one_ply_worth
 from azx.runtime.records import Games
 from azx.runtime.rules import EMPTY, all_gains, tiles_left
 from azx.runtime.search import Budget, Search
-from azx.runtime.seeds import game_keys
+from azx.runtime.seeds import position_keys
 
 #: From boards int8 [B, C] and tiles int8 [B]: points float [B, C], -inf on filled cells.
 Judge = Callable[[NDArray[np.int8], NDArray[np.int8]], NDArray[np.floating]]
@@ -137,12 +137,12 @@ def one_ply_judge(evaluator: Evaluator) -> Judge:
 def search_judge(evaluator: Evaluator, simulations: int) -> Judge:
     """What a search of `simulations` says of each cell, those it did not visit by the network's q.
 
-    A decision's randomness comes from its place in the batch, so the same review comes out twice.
+    A decision's randomness comes from its board and tile, so it is judged the same in any review.
     """
 
     def judge(boards: NDArray[np.int8], tiles: NDArray[np.int8]) -> NDArray[np.floating]:
         search = Search(evaluator, len(boards), Budget(simulations))
-        values = search.run(boards, tiles, game_keys(0, len(boards))).values
+        values = search.run(boards, tiles, position_keys(boards, tiles)).values
         return np.where(boards == EMPTY, values, -np.inf)
 
     return judge

@@ -54,6 +54,22 @@ def game_keys(seed: int, games: int, first: int = 0) -> NDArray[np.uint64]:
     return out
 
 
+@compiled
+def _position_keys(boards, tiles, out):  # type: ignore[no-untyped-def]
+    for b in range(boards.shape[0]):
+        key = uint64(tiles[b])
+        for c in range(boards.shape[1]):
+            key = mix(key, uint64(boards[b, c] + 1))
+        out[b] = key
+
+
+def position_keys(boards: NDArray[np.int8], tiles: NDArray[np.int8]) -> NDArray[np.uint64]:
+    """uint64 [B]: keys of `tiles` [B] to be laid on `boards` int8 [B, C], wherever they come."""
+    out = np.empty(len(boards), dtype=np.uint64)
+    _position_keys(boards, tiles, out)
+    return out
+
+
 def draw_orders(variant: Variant, keys: NDArray[np.uint64]) -> NDArray[np.int8]:
     """int8 [G, C]: for each game the tiles that it draws, all orders equally likely."""
     out = np.empty((len(keys), variant.cells), dtype=np.int8)

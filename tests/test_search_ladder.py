@@ -54,6 +54,6 @@ def test_a_file_goes_on_with_its_own_model_and_orders(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["400", "r:10", "x4:10", "400:many", "r0:5"])
 def test_a_rung_that_is_none_is_refused(text: str) -> None:
-    with pytest.raises(argparse.ArgumentTypeError, match="a rung is like .*found"):
+    with pytest.raises(argparse.ArgumentTypeError, match="a rung is like"):
         rung_of(text)
     assert rung_of("r400:20") == ("r400", 20)
