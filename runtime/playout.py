@@ -15,13 +15,12 @@ Letters: R games played out   C cells
 from __future__ import annotations
 
 from threading import Event
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from azx.runtime.compiled import compiled
-from azx.runtime.evaluator import Evaluation, Evaluator
+from azx.runtime.evaluator import Evaluator
 from azx.runtime.rules import (
     EMPTY,
     add_board_gains,
@@ -61,73 +60,37 @@ def play_out(
     if turns <= 0:
         points += exact_values(variant, boards)
         return
-    answer, at = evaluator.evaluate(boards), np.arange(count)
+    at = np.arange(count)  # where the answer of each game stands
+    answer = evaluator.evaluate(boards)
+    first, second = np.empty(count, dtype=np.int8), np.empty(count, dtype=np.int8)
     for turn in range(turns):
         if stop is not None and stop.is_set():
             return
         tiles = np.ascontiguousarray(draws[:, turn])
-        played = play_turn(evaluator, boards, tiles, answer, at, EXACT_AT_THE_END)
-        answer, at = played.answer, played.chosen
-        boards[:] = played.laid[at]
-        points += played.made[at] - played.luck
-    points += played.to_come[at]
-
-
-class Turn(NamedTuple):
-    """One tile laid on each of R boards, and on the D of them where the policy doubted again.
-
-    Row i of `laid`, below R, is board i after the policy's first thought; those from R on are the
-    second thoughts, in the order of the boards.
-    """
-
-    laid: NDArray[np.int8]  # [R + D, C]
-    cells: NDArray[np.int8]  # [R + D] where the tile lies
-    made: NDArray[np.float64]  # [R + D] points gained by it
-    to_come: NDArray[np.float64]  # [R + D] the network's value; exact once few cells are empty
-    answer: Evaluation  # what the network says of `laid`; of the boards before, once exact
-    doubtful: NDArray[np.int64]  # [D] the boards with a second thought
-    chosen: NDArray[np.int64]  # [R] the row of `laid` that each board goes on from
-    luck: NDArray[np.float64]  # [R] points that the draw was better than the mean one
-
-
-def play_turn(
-    evaluator: Evaluator,
-    boards: NDArray[np.int8],
-    tiles: NDArray[np.int8],
-    answer: Evaluation,
-    at: NDArray[np.int64],
-    exact_cells: int,
-) -> Turn:
-    """Lay `tiles` int8 [R] on `boards` int8 [R, C], which have the same number of empty cells.
-
-    Row `at` [R] of `answer` is what the network says of each. What is to come is exact with
-    `exact_cells` empty cells or fewer.
-    """
-    variant, count = evaluator.variant, len(boards)
-    first, second = np.empty(count, dtype=np.int8), np.empty(count, dtype=np.int8)
-    luck = np.empty(count)
-    _think(variant.tables, boards, at, tiles, answer.policy_logits, answer.q, first, second, luck)
-    doubtful = np.flatnonzero(second != first)
-    laid = np.concatenate((boards, boards[doubtful]))
-    laid_tiles = np.concatenate((tiles, tiles[doubtful]))
-    cells = np.concatenate((first, second[doubtful]))
-    made = placement_gains(variant, laid, laid_tiles, cells).astype(np.float64)
-    laid[np.arange(len(laid)), cells] = laid_tiles
-    if (laid[0] == EMPTY).sum() > exact_cells:
-        answer = evaluator.evaluate(laid)
-        to_come = answer.value.astype(np.float64)
-    else:
-        to_come = exact_values(variant, laid)
-    worth = made + to_come
-    chosen = np.arange(count)
-    better = worth[count:] > worth[doubtful]
-    chosen[doubtful[better]] = count + np.flatnonzero(better)
-    return Turn(laid, cells, made, to_come, answer, doubtful, chosen, luck)
+        _think(
+            variant.tables, boards, at, tiles, answer.policy_logits, answer.q, first, second, points
+        )
+        doubtful = np.flatnonzero(second != first)
+        before = np.concatenate((boards, boards[doubtful]))
+        laid = np.concatenate((tiles, tiles[doubtful]))
+        cells = np.concatenate((first, second[doubtful]))
+        made = placement_gains(variant, before, laid, cells).astype(np.float64)
+        before[np.arange(len(before)), cells] = laid
+        if turn < turns - 1:
+            answer = evaluator.evaluate(before)
+            worth = made + answer.value
+        else:
+            worth = made = made + exact_values(variant, before)  # all that is still to be made
+        at = np.arange(count)
+        better = worth[count:] > worth[doubtful]
+        at[doubtful[better]] = count + np.flatnonzero(better)
+        boards[:] = before[at]
+        points += made[at]
 
 
 @compiled
-def _think(tables, boards, at, drawn, logits, q, first, second, luck):  # type: ignore[no-untyped-def]
-    """The policy's first two cells for each drawn tile, and how lucky the draw is.
+def _think(tables, boards, at, drawn, logits, q, first, second, points):  # type: ignore[no-untyped-def]
+    """The policy's first two cells for each drawn tile, and the draw's luck taken off `points`.
 
     They are the same cell where the first is clear. Row `at` of `logits` and `q` is the board's.
     """
@@ -149,4 +112,4 @@ def _think(tables, boards, at, drawn, logits, q, first, second, luck):  # type: 
                 two = c
         clear = two < 0 or logits[at[i], tile, one] - logits[at[i], tile, two] > DOUBT
         first[i], second[i] = one, one if clear else two
-        luck[i] = best_of(board, worth[tile]) - mean_of_best(board, worth, unused)
+        points[i] -= best_of(board, worth[tile]) - mean_of_best(board, worth, unused)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import json
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from operator import index
 from pathlib import Path
@@ -49,12 +48,6 @@ class Games:
             None if self.policy is None else self.policy[rows],
             None if self.value is None else self.value[rows],
         )
-
-    @classmethod
-    def joined(cls, parts: Sequence[Games]) -> Games:
-        """The games of all `parts`, in their order, without what their players thought."""
-        orders = np.concatenate([part.orders for part in parts])
-        return cls(parts[0].variant, orders, np.concatenate([part.cells for part in parts]))
 
     def boards(self) -> NDArray[np.int8]:
         """int8 [N, C + 1, C]: the board before each move, then the full one."""

@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 import torch
-from conftest import MICRO, ExactEvaluator, PerfectPolicy, random_boards
+from conftest import MICRO, ExactEvaluator, random_boards
 from numpy.typing import NDArray
 from training_testing import network_of
 
@@ -33,6 +33,24 @@ from azx.runtime.seeds import draw_orders, game_keys
 from azx.runtime.solver import Solution, expected_score, policy_of
 from azx.runtime.variant import MINI, STANDARD
 from azx.trainer.torch_evaluator import TorchEvaluator
+
+
+class PerfectPolicy(ExactEvaluator):
+    """The exact evaluator with the policy that goes with it."""
+
+    def evaluate(self, boards: NDArray[np.int8]) -> Evaluation:
+        """The best cells have the largest logits."""
+        answer = super().evaluate(boards)
+        assert answer.q is not None
+        logits = np.full(answer.q.shape, -1e4, dtype=np.float32)
+        for tile in range(self.variant.tiles):
+            fits = ~(boards == tile).any(axis=1)
+            laid = every_placement(
+                self.variant, boards[fits], np.full(fits.sum(), tile, dtype=np.int8)
+            )
+            at = np.flatnonzero(fits)[laid.game], tile, laid.cell
+            logits[at] = laid.gain + answer.q[at]
+        return answer._replace(policy_logits=logits)
 
 
 def test_a_perfect_network_leaves_no_luck_and_its_worth_is_exact(mini_solution: Solution) -> None:

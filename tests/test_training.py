@@ -23,7 +23,7 @@ from azx.runtime.seeds import draw_orders, game_keys
 from azx.runtime.solver import Solution, expected_score, policy_of
 from azx.runtime.variant import MINI, STANDARD
 from azx.trainer.checkpoint import load_network, read_checkpoint
-from azx.trainer.config import TrainConfig, load_config
+from azx.trainer.config import load_config
 from azx.trainer.evaluation import Strength
 from azx.trainer.learner import Learner, Losses, StepReport, losses
 from azx.trainer.network import Outputs
@@ -71,9 +71,7 @@ def test_it_learns_from_recorded_games(mini_solution: Solution, tmp_path: Path) 
     assert last["held_out_value_loss"] > 0.7 * last["held_out_value_floor"]
 
 
-def _trained(
-    tmp_path: Path, name: str, stop_after: int | None, config: TrainConfig = SMALL
-) -> tuple[Path, list[Outcome]]:
+def _trained(tmp_path: Path, name: str, stop_after: int | None) -> tuple[Path, list[Outcome]]:
     run = tmp_path / name
     rounds: list[int] = []
 
@@ -81,18 +79,16 @@ def _trained(
         rounds.append(1)
         return len(rounds) == stop_after
 
-    outcomes = [train(config, run, Silent(), stop=stop)]
+    outcomes = [train(SMALL, run, Silent(), stop=stop)]
     if stop_after is not None:
-        outcomes.append(train(config, run, Silent(), resume=True))
+        outcomes.append(train(SMALL, run, Silent(), resume=True))
     return run, outcomes
 
 
-@pytest.mark.parametrize("play_out", [False, True])
-def test_a_resumed_run_ends_like_an_unbroken_one(play_out: bool, tmp_path: Path) -> None:
-    config = replace(SMALL, selfplay=replace(SMALL.selfplay, play_out=play_out))
-    unbroken, _ = _trained(tmp_path, "unbroken", None, config)
+def test_a_resumed_run_ends_like_an_unbroken_one(tmp_path: Path) -> None:
+    unbroken, _ = _trained(tmp_path, "unbroken", None)
     for stop_after in (1, 3):
-        broken, outcomes = _trained(tmp_path, f"broken{stop_after}", stop_after, config)
+        broken, outcomes = _trained(tmp_path, f"broken{stop_after}", stop_after)
         assert outcomes[0].reason == "stopped"
         assert outcomes[1].reason == "finished"
         a, b = (read_checkpoint(run / "last.json") for run in (unbroken, broken))

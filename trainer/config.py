@@ -37,9 +37,6 @@ class SelfPlayConfig:
     explore_until: float = 0.33  # share of the run
     noise: float = 5.0  # points of Gumbel noise on the other placements, without a tree
     noise_end: float = 5.0
-    # The policy plays to the end, and values learn what came of it: none of the above but the games
-    # of a round. For a network that plays well already.
-    play_out: bool = False
 
 
 @dataclass(frozen=True)
@@ -57,7 +54,6 @@ class LearningConfig:
     lambda_until: float = 0.2  # ... this share of the run
     average_rate: float = 0.02  # of the averaged weights that play, are evaluated and exported
     policy_weight: float = 0.05  # of the cross-entropy, beside the squared error in units of POINTS
-    outcome_weight: float = 4.0  # of the value's squared error, where games were played out
     temperature: float = 2.0  # points; the policy learns softmax((gain + q) / temperature)
     precision: str = "auto"  # float32, bfloat16, or the faster of them on this processor
 
@@ -121,7 +117,6 @@ class TrainConfig:
             "selfplay.noise_end": s.noise_end,
             "learning.weight_decay": n.weight_decay,
             "learning.policy_weight": n.policy_weight,
-            "learning.outcome_weight": n.outcome_weight,
             "evaluation.least_gain": e.least_gain,
         }
         if self.seed >= 2**62:
@@ -139,10 +134,6 @@ class TrainConfig:
             raise UsageError(
                 f"selfplay.other_tiles must be at most the {variant.tiles - variant.cells} tiles "
                 f"that are never drawn on {self.variant}, found {s.other_tiles}"
-            )
-        if s.play_out and s.simulations:
-            raise UsageError(
-                "selfplay.play_out plays without a tree: leave out selfplay.simulations"
             )
         if n.precision not in ("auto", "float32", "bfloat16"):
             raise UsageError(

@@ -27,13 +27,11 @@ class Losses(NamedTuple):
     floor: Tensor  # the part of it that is the draws' luck
     policy: Tensor  # cross-entropy to the improved policy
     entropy: Tensor  # of the improved policy: the floor under its cross-entropy
-    outcome: Tensor  # squared error of the value where games were played out, each in its spread²
     departure: Tensor  # KL of the network's policy from the uniform one over the empty cells
 
-    def total(self, config: LearningConfig) -> Tensor:
+    def total(self, policy_weight: float) -> Tensor:
         """What is minimised."""
-        points = self.q + self.lesson + config.outcome_weight * self.outcome
-        return points / POINTS**2 + config.policy_weight * self.policy
+        return (self.q + self.lesson) / POINTS**2 + policy_weight * self.policy
 
 
 def losses(
@@ -52,7 +50,7 @@ def losses(
     after = torch.from_numpy(np.column_stack((batch.after, batch.others_after))).to(device)
     looked_at = cells >= 0
     q = outputs.q[rows[:, None], laid, cells.clamp(min=0)]
-    q_error = mse_loss(q[looked_at], after[looked_at])
+    error = mse_loss(q[looked_at], after[looked_at])
     log_policy = log_softmax(outputs.policy_logits, dim=2)
     filled = torch.from_numpy(batch.boards >= 0).to(device)
     left = torch.from_numpy(tiles_left(network.variant, batch.boards)).to(device)
@@ -61,35 +59,26 @@ def losses(
         taught = torch.from_numpy(batch.lesson).to(device).float()
         may_be_laid = left[:, :, None] * (~filled)[:, None, :]
         lesson = ((outputs.q - taught).square() * may_be_laid).sum() / may_be_laid.sum()
-    gains = torch.from_numpy(all_gains(network.variant, batch.boards)).to(device)
-    worth = gains + outputs.q
-    outcome = torch.zeros((), device=device)
-    if batch.outcome is not None and batch.trust is not None:
-        # The policy is not to fit the value: what it lays is what the outcome is of.
-        by_tile = (log_policy.detach().exp() * worth).sum(dim=2)
-        value = (by_tile * left).sum(dim=1) / left.sum(dim=1)
-        error = value - torch.from_numpy(batch.outcome).to(device)
-        outcome = (torch.from_numpy(batch.trust).to(device) * error.square()).mean()
     if batch.policy is not None:
         log_policy = log_policy[rows, tiles].unsqueeze(1)
         target = torch.from_numpy(batch.policy).to(device).unsqueeze(1)
         weight = torch.full((len(batch), 1), 1.0 / len(batch), device=device)
     else:
-        likes = worth.detach() / temperature
-        target = likes.masked_fill(filled.unsqueeze(1), MASKED_LOGIT).softmax(dim=2)
+        gains = torch.from_numpy(all_gains(network.variant, batch.boards)).to(device)
+        worth = (gains + outputs.q.detach()) / temperature
+        target = worth.masked_fill(filled.unsqueeze(1), MASKED_LOGIT).softmax(dim=2)
         weight = left / left.sum()
     empty = (~filled).sum(dim=1, keepdim=True)
     with torch.no_grad():
         entropy = -(log_policy.exp() * log_policy).sum(dim=2)
         floor_entropy = (-torch.special.xlogy(target, target).sum(dim=2) * weight).sum()
     return Losses(
-        q=q_error,
+        q=error,
         lesson=lesson,
         # The targets of the other placements are values: no luck is in them.
         floor=torch.from_numpy(batch.floor).sum() / looked_at.sum().cpu(),
         policy=(-(target * log_policy).sum(dim=2) * weight).sum(),
         entropy=floor_entropy,
-        outcome=outcome,
         departure=((empty.float().log() - entropy) * weight).sum(),
     )
 
@@ -132,7 +121,7 @@ class Learner:
             outputs = self.network(boards)
         found = losses(self.network, outputs, batch, self.config.temperature)
         self.optimizer.zero_grad(set_to_none=True)
-        found.total(self.config).backward()
+        found.total(self.config.policy_weight).backward()
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
         self.optimizer.step()
         with torch.no_grad():

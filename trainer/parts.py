@@ -11,31 +11,26 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
 from threading import Event, Lock
-from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from azx.trainer.selfplay import Progress
+from azx.trainer.selfplay import Progress, Round
 
 #: Games of a part: enough for the network to be at its fastest. A round of 1,024 has four, so more
 #: than four threads do not help it.
 PART = 256
 
-Played = TypeVar("Played")
+PlayPart = Callable[[NDArray[np.uint64], Progress], Round]
 
 
 class _Stopped(Exception):
     """Another part failed, or the user interrupted: this one need not go on."""
 
 
-def play_in_parts(
-    play: Callable[[NDArray[np.uint64], Progress], Played],
-    keys: NDArray[np.uint64],
-    progress: Progress | None,
-) -> list[Played]:
-    """`play` the games of `keys` [G] a part at a time, in as many threads as torch has.
+def play_in_parts(play: PlayPart, keys: NDArray[np.uint64], progress: Progress | None) -> Round:
+    """`play` the games of `keys` [G], in as many threads as torch has.
 
     `progress(turns, of)` counts the turns of all parts; it is called from their threads, one call
     at a time. Where a part fails, and on Ctrl-C, the others end with the turn they are at.
@@ -66,4 +61,4 @@ def play_in_parts(
                 stop.set()
     finally:
         torch.set_num_threads(threads)
-    return [played.result() for played in playing]
+    return Round.joined([played.result() for played in playing])

@@ -5,7 +5,6 @@ Letters: M samples   T tiles   C cells
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -15,8 +14,8 @@ from numpy.typing import NDArray
 from azx.runtime.rules import half_turn
 from azx.trainer.selfplay import Round
 
-#: Fields that are None without a search, without a teacher, and where games were not played out.
-MAY_LACK = ("policy", "lesson", "outcome", "trust")
+#: Fields that are None without a search, and without a teacher.
+MAY_LACK = ("policy", "lesson")
 
 
 @dataclass(frozen=True)
@@ -36,10 +35,6 @@ class Samples:
     policy: NDArray[np.float32] | None
     #: [M, T, C] a teacher's q before the placement; None: there is no teacher.
     lesson: NDArray[np.float16] | None
-    #: [M] points that came after the board, less luck: the target of its value. None: what q learns
-    #: is the value's only target.
-    outcome: NDArray[np.float32] | None = None
-    trust: NDArray[np.float32] | None = None  # [M] weight of its squared error, per points²
 
     def __len__(self) -> int:
         return len(self.boards)
@@ -67,15 +62,7 @@ class Samples:
             self.floor[rows],
             policy,
             lesson,
-            None if self.outcome is None else self.outcome[rows],
-            None if self.trust is None else self.trust[rows],
         )
-
-    @classmethod
-    def joined(cls, parts: Sequence[Samples]) -> Samples:
-        """The samples of all `parts`, in their order."""
-        columns = [[getattr(part, f.name) for part in parts] for f in fields(cls)]
-        return cls(*(None if column[0] is None else np.concatenate(column) for column in columns))  # type: ignore[arg-type]
 
 
 def lambda_returns(played: Round, lam: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -130,7 +117,8 @@ class Replay:
 
     def all(self) -> Samples:
         """All that is remembered, oldest first."""
-        return Samples.joined(self._kept)
+        parts = [[getattr(kept, f.name) for kept in self._kept] for f in fields(Samples)]
+        return Samples(*(None if column[0] is None else np.concatenate(column) for column in parts))  # type: ignore[arg-type]
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """For a checkpoint: every array, named by round and field."""

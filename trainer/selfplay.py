@@ -68,7 +68,9 @@ class Round:
         for name in (f.name for f in fields(cls) if f.name != "games"):
             columns = [getattr(part, name) for part in parts]
             joined[name] = None if columns[0] is None else np.concatenate(columns)
-        return cls(Games.joined([part.games for part in parts]), **joined)
+        orders = np.concatenate([part.games.orders for part in parts])
+        cells = np.concatenate([part.games.cells for part in parts])
+        return cls(Games(parts[0].games.variant, orders, cells), **joined)
 
 
 @dataclass(frozen=True)

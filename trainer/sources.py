@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -18,7 +17,6 @@ from azx.runtime.seeds import game_keys
 from azx.trainer.config import TrainConfig
 from azx.trainer.foresight import q_of
 from azx.trainer.parts import PART, play_in_parts
-from azx.trainer.playing_out import play_games_out, with_trust
 from azx.trainer.samples import Samples, samples_of
 from azx.trainer.schedule import exploration, lambda_at
 from azx.trainer.selfplay import Progress, Round, judge, play_round, search_round, whole_corrections
@@ -47,9 +45,6 @@ class SelfPlay:
         share = index / self.config.rounds
         count = settings.games_per_round
         keys = game_keys(self.config.seed ^ TRAINING, count, first=index * count)
-        if settings.play_out:
-            to_the_end = partial(play_games_out, self.evaluator)
-            return with_trust(play_in_parts(to_the_end, keys, progress))
         explore = exploration(settings, share)
         simulations = settings.simulations
         if simulations:  # each part makes sure of its own room alone
@@ -62,7 +57,7 @@ class SelfPlay:
             looks = settings.candidates, settings.other_tiles
             return play_round(self.evaluator, part, explore, *looks, told)
 
-        played = Round.joined(play_in_parts(play, keys, progress))
+        played = play_in_parts(play, keys, progress)
         return samples_of(played, lambda_at(self.config.learning, share)), played.games
 
 

@@ -26,22 +26,24 @@ def stages_of(config: TrainConfig, run: Path, begin_from: Path | None = None) ->
     """The runs that end in the run of `config` in the folder `run`, in the order of training.
 
     With `config.begins_from` the preset of that name comes first, in a folder of its name within
-    `run`, and its last weights are what the next one begins with; what that one begins from comes
-    before it, within its folder. With `begin_from` there already is such a run. Raises `UsageError`
-    for presets that go on from one another.
+    `run`, and its last weights are what the next one begins with; with `begin_from` there already
+    is such a run. Raises `UsageError` for a preset that would need a third.
     """
     if begin_from is not None:
         config = replace(config, begins_from=None)
-    stages = [Stage(config, run, begin_from, _rounds_done(run))]
-    names: list[str] = []
-    while (name := stages[0].config.begins_from) is not None:
-        if name in names:
-            raise UsageError(f"presets go on from one another: {' from '.join([*names, name])}")
-        names.append(name)
-        before = stages[0].run / Path(name).stem
-        stages[0] = replace(stages[0], begin_from=before / "last.json")
-        stages.insert(0, Stage(load_config(name, []), before, None, _rounds_done(before)))
-    return stages
+    if config.begins_from is None:
+        return [Stage(config, run, begin_from, _rounds_done(run))]
+    before = load_config(config.begins_from, [])
+    if before.begins_from is not None:
+        raise UsageError(
+            f"a run goes on from a preset that goes on from none, found {config.begins_from}, "
+            f"which goes on from {before.begins_from}"
+        )
+    first = run / Path(config.begins_from).stem
+    return [
+        Stage(before, first, None, _rounds_done(first)),
+        Stage(config, run, first / "last.json", _rounds_done(run)),
+    ]
 
 
 def write_plan(stages: list[Stage]) -> None:

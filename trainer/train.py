@@ -244,14 +244,13 @@ class Training:
 
 def _mean_losses(found: list[Losses]) -> dict[str, float]:
     """Means by name; the values' errors in points², the policy's in nats."""
-    q, lesson, floor, policy, entropy, outcome, departure = (
+    q, lesson, floor, policy, entropy, departure = (
         float(np.mean([float(part) for part in column])) for column in zip(*found, strict=True)
     )
     return {
         "value_loss": q,
         "lesson_loss": lesson,
         "value_floor": floor,
-        "outcome_loss": outcome,
         "policy_loss": policy,
         "policy_floor": entropy,
         "departure": departure,
