@@ -246,8 +246,8 @@ def main() -> None:
             "On the first so many of the same orders. The luck of the draws is taken out, which "
             "leaves the mean where it is ([review.md](review.md)); differences are to the first "
             "line, game by game. `mcts:N` is a tree of N simulations for each move, `rollouts:N` "
-            "are N games played to their end. Milliseconds are of one core with many games in "
-            "step.",
+            "are up to N games played to their end. Milliseconds are of one core with many games "
+            "in step.",
             "",
             *ladder_rows(rungs),
             "",

@@ -3,15 +3,15 @@
     python benchmarks/search_ladder.py models/standard.onnx --orders orders.npy \\
         --rungs 0:10000 50:10000 200:2000 800:1000 --out ladder.json
 
-A rung is simulations:games, 0 for one ply, or r400:games for 400 rollouts a move; each plays the
-first so many of the orders. The table gives the mean score, the difference to the first rung game
-by game, and the same with the luck of the draws taken out of both: what the network foresees before
-a draw and after it differ by a number of mean zero, whoever plays, so subtracting it leaves the
-mean as it was and most of the spread behind. For searched games it is foreseen by a search of 16
-simulations for every tile, which leaves a spread of 3.1 points where one ply leaves 3.6 and takes a
-fifth longer (docs/log.md); for one ply itself by q. Games are kept in the file after each part, so
-an interrupted run goes on where it stopped, and a rung that is to have more games than before goes
-on with those that are missing.
+A rung is simulations:games, 0 for one ply, or r400:games for 400 rollouts a move at most; each
+plays the first so many of the orders. The table gives the mean score, the difference to the first
+rung game by game, and the same with the luck of the draws taken out of both: what the network
+foresees before a draw and after it differ by a number of mean zero, whoever plays, so subtracting
+it leaves the mean as it was and most of the spread behind. For searched games it is foreseen by a
+search of 16 simulations for every tile, which leaves a spread of 3.1 points where one ply leaves
+3.6 and takes a fifth longer (docs/log.md); for one ply itself by q. Games are kept in the file
+after each part, so an interrupted run goes on where it stopped, and a rung that is to have more
+games than before goes on with those that are missing.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ JUDGE = 16
 
 
 def budget_of(name: str) -> Budget | Rollouts | None:
-    """What a move of a rung may cost: '0', '400' or 'r512'; `ValueError` for anything else."""
+    """What a move of a rung may cost: '0', '400' or 'r512'; else `ValueError` or `UsageError`."""
     if name.startswith("r"):
         return Rollouts(int(name[1:]))
     return Budget(int(name)) if int(name) else None
@@ -58,6 +58,8 @@ def rung_of(text: str) -> tuple[str, int]:
     name, _, games = text.partition(":")
     try:
         budget_of(name)
+        if int(games) < 1:
+            raise ValueError
         return name, int(games)
     except (ValueError, UsageError):
         raise argparse.ArgumentTypeError(

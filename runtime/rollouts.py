@@ -4,13 +4,14 @@ Playing out improves on the policy that plays: Tesauro and Galperin 1996, "On-li
 improvement using Monte-Carlo search". How a game is played out, and why:
 `azx.runtime.playout`. All candidates get the same draws, each time as many again, and those that
 are clearly behind get no more: a race, Maron and Moore 1997, "The racing algorithm". A move that is
-clear early costs little; half the budget is used in the mean (docs/log.md).
+clear early costs little, and a close one uses the budget up (docs/log.md).
 
 Letters: G decisions   C cells   R games played out
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -37,11 +38,12 @@ MOST_CANDIDATES, BEHIND = 8, 4.0
 VALUE_ERROR = 1.2
 
 #: Games that a candidate is played out at first: a quarter of the budget in all, within these
-#: bounds. Fewer do not tell how far they spread, so small budgets have fewer candidates.
+#: bounds. Fewer do not tell how far they spread, so small budgets have fewer candidates: as many as
+#: could be halved until one is left.
 LEAST_EACH, FIRST_EACH = 4, 16
 
-#: A candidate is out that is so many standard deviations behind the best: of the two as if apart,
-#: which the same draws make too large by a fifth.
+#: A candidate is out that is so many standard deviations behind the best: those of two that have
+#: nothing in common, though they have the draws.
 CLEARLY = 1.5
 
 #: The largest budget, a day a move.
@@ -80,7 +82,7 @@ class Rollouts:
 
     @property
     def described(self) -> str:
-        """For people: what a move may cost."""
+        """For people: what a move may cost at most."""
         return f"{self.count} rollouts a move"
 
     @property
@@ -210,8 +212,10 @@ def _foreseen(
 
 def _most_candidates(count: int) -> int:
     """How many can be told apart with so many rollouts; 1 where there is nothing to tell by."""
-    most = min(MOST_CANDIDATES, count // LEAST_EACH)
-    return max(1, most)
+    most = MOST_CANDIDATES
+    while most > 1 and most * math.ceil(math.log2(most)) * LEAST_EACH > count:
+        most -= 1
+    return most
 
 
 class _Rows(NamedTuple):
@@ -240,15 +244,16 @@ class _Tally:
     def next_rows(self) -> _Rows:
         """What is played out next: none where one candidate is left, or the budget is used up."""
         left = self.candidate.sum(axis=1)
-        so_far = self.played.max(axis=1)  # of each candidate that is left
-        first = np.clip(self.count // np.maximum(1, 4 * left), LEAST_EACH, FIRST_EACH)
-        budget = (self.count - self.played.sum(axis=1)) // np.maximum(1, left)
-        each = np.where(left > 1, np.minimum(np.where(so_far, so_far, first), budget), 0)
+        so_far = self.played.max(axis=1)  # those that are left have been played out alike
+        opening = np.clip(self.count // np.maximum(1, 4 * left), LEAST_EACH, FIRST_EACH)
+        affordable = (self.count - self.played.sum(axis=1)) // np.maximum(1, left)
+        each = np.minimum(np.where(so_far, so_far, opening), affordable)
+        each[(left < 2) | (affordable < LEAST_EACH)] = 0
         game, cell = np.nonzero(self.candidate)
         times = each[game]
-        first = self.played[game, cell] + times - np.cumsum(times)
+        first_deal = self.played[game, cell] + times - np.cumsum(times)
         rows = np.repeat(np.arange(len(game)), times)
-        deal = np.arange(len(rows)) + first[rows]
+        deal = np.arange(len(rows)) + first_deal[rows]
         return _Rows(game[rows], cell[rows].astype(np.int8), deal)
 
     def add(self, rows: _Rows, points: NDArray[np.float64]) -> None:

@@ -71,6 +71,17 @@ def test_the_judges_give_finite_worths_on_empty_cells_alone() -> None:
         assert (again.promised == review.promised).all()
 
 
+def test_a_judge_says_the_same_of_a_game_among_others() -> None:
+    evaluator = HashEvaluator(MICRO, 1)
+    games = games_of(RandomPlayer(MICRO), 1, 3)
+    for judge in (one_ply_judge(evaluator), search_judge(evaluator, 3)):
+        together = review_games(games, judge)
+        for game in range(3):
+            alone = review_games(games.part(slice(game, game + 1)), judge)
+            assert (alone.promised[0] == together.promised[game]).all()
+            assert (alone.worth[0] == together.worth[game]).all()
+
+
 def test_a_perfect_judge_makes_no_errors_and_a_perfect_player_no_mistakes(
     micro_solution: Solution,
 ) -> None:

@@ -135,7 +135,7 @@ def test_luck_is_most_of_the_spread(mini_solution: Solution) -> None:
 
 def test_the_same_moves_in_any_batch() -> None:
     """Boards with 6 to 10 tiles together and each alone."""
-    player = RolloutPlayer(HashEvaluator(STANDARD), Rollouts(24))
+    player = RolloutPlayer(HashEvaluator(STANDARD), Rollouts(200))  # several parts, some fewer
     keys = game_keys(4, 5)
     boards = STANDARD.empty_boards(5)
     orders = draw_orders(STANDARD, keys)
@@ -227,7 +227,7 @@ def test_a_clear_move_is_not_played_out_further(mini_solution: Solution) -> None
     found = player.worth(boards, tiles, game_keys(2, 20))
     best = found.points.max(axis=1, keepdims=True)
     ties = (found.points > best - 1e-3).sum(axis=1)
-    assert (ties == 1).any()
+    assert found.rollouts[ties == 1].any()
     for game in np.flatnonzero(ties == 1):
         played = found.rollouts[game]
         assert set(played[played > 0]) <= {FIRST_EACH}

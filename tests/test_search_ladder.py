@@ -27,7 +27,7 @@ def _rung(*counts: int) -> dict[str, list[float]]:
 
 
 def test_more_games_go_on_with_those_that_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """600 games and then 1,200, where the parts are of 500."""
+    """12 games and then 24, where the parts are of 10."""
     monkeypatch.setattr("search_ladder.PART", 10)
     whole, extended = _rung(24), _rung(12, 24)
     assert len(whole["score"]) == 24
@@ -52,8 +52,11 @@ def test_a_file_goes_on_with_its_own_model_and_orders(tmp_path: Path) -> None:
         begun(file, "abc", ORDERS)
 
 
-@pytest.mark.parametrize("text", ["400", "r:10", "x4:10", "400:many", "r0:5"])
+@pytest.mark.parametrize("text", ["400", "r:10", "x4:10", "400:many", "400:0", "400:-5", "r0:5"])
 def test_a_rung_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="a rung is like"):
         rung_of(text)
+
+
+def test_a_rung_is_a_budget_and_games() -> None:
     assert rung_of("r400:20") == ("r400", 20)
