@@ -105,6 +105,22 @@ def without_luck(evaluator: Evaluator, games: Games, thought: bool) -> NDArray[n
     return games.scores() - luck_of(evaluator, games)
 
 
+def rung_in(found: dict[str, Any], name: str) -> dict[str, Any]:
+    """What is known of a rung, begun where it is new; `UsageError` where luck was judged otherwise.
+
+    Its mean would be right all the same, but not what is said of its games.
+    """
+    judge = "q" if budget_of(name) is None else f"search:{JUDGE}"
+    new = {"judge": judge, "score": [], "without_luck": [], "seconds": []}
+    kept: dict[str, Any] = found["rungs"].setdefault(name, new)
+    if kept.get("judge") != judge:
+        raise UsageError(
+            f"the luck of {shown_name(name)} was judged by {kept.get('judge', 'one ply')}, not by "
+            f"{judge}: choose another --out"
+        )
+    return kept
+
+
 def begun(file: Path, model: str, orders: NDArray[np.int8]) -> dict[str, Any]:
     """What `file` holds of the model of this hash on these orders [N, C], or an empty ladder.
 
@@ -164,10 +180,10 @@ def main() -> None:
     orders = read_orders(arguments.orders, evaluator.variant)
     try:
         found = begun(arguments.out, evaluator.model.sha256, orders)
+        rungs = [(name, games, rung_in(found, name)) for name, games in arguments.rungs]
     except UsageError as error:
         parser.error(str(error))
-    for name, games in arguments.rungs:
-        kept = found["rungs"].setdefault(name, {"score": [], "without_luck": [], "seconds": []})
+    for name, games, kept in rungs:
         play_rung(evaluator, name, orders[:games], kept, lambda: write_json(arguments.out, found))
     print("\n".join(rows(found["rungs"])))
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import MICRO
-from search_ladder import begun, play_rung, rung_of
+from search_ladder import begun, play_rung, rung_in, rung_of
 
 from azx.runtime.errors import UsageError
 from azx.runtime.evaluator import HashEvaluator
@@ -60,3 +60,13 @@ def test_a_rung_that_is_none_is_refused(text: str) -> None:
 
 def test_a_rung_is_a_budget_and_games() -> None:
     assert rung_of("r400:20") == ("r400", 20)
+
+
+def test_a_rung_goes_on_with_its_own_judge() -> None:
+    found: dict[str, Any] = {"rungs": {}}
+    assert rung_in(found, "r400")["score"] == []
+    assert rung_in(found, "r400") is found["rungs"]["r400"]
+    assert rung_in(found, "0")["judge"] == "q"
+    del found["rungs"]["r400"]["judge"]  # as it was before there was a choice
+    with pytest.raises(UsageError, match="rollouts:400 was judged by one ply, not by search:16"):
+        rung_in(found, "r400")
