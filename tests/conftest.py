@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from azx.runtime.evaluator import Evaluation
+from azx.runtime.search import ROOTS
 from azx.runtime.solver import Solution, solve
 from azx.runtime.variant import MINI, STANDARD, Variant
 
@@ -19,6 +20,9 @@ torch.set_num_threads(1)
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = REPOSITORY.parent / "shared"
+
+#: For what holds whichever way the root chooses.
+ROOT_NAMES = pytest.mark.parametrize("root", ROOTS)
 
 #: Seven cells and eight tiles: solved in a fifth of a second.
 MICRO = Variant("micro", 1, ((1, 5), (2, 6), (3, 4)))

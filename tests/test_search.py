@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import MICRO, ExactEvaluator, random_boards
+from conftest import MICRO, ROOT_NAMES, ExactEvaluator, random_boards
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,8 +19,6 @@ from azx.runtime.search.tree import CLOSED, NONE, OPEN, PARTS, ROOT
 from azx.runtime.seeds import draw_orders, game_keys
 from azx.runtime.solver import Solution, expected_score, policy_of
 from azx.runtime.variant import MINI, STANDARD, Variant
-
-ROOT_NAMES = pytest.mark.parametrize("root", ROOTS)
 
 
 @ROOT_NAMES

@@ -6,17 +6,16 @@ import time
 
 import numpy as np
 import pytest
+from conftest import ROOT_NAMES
 
 from azx.runtime.errors import UsageError
 from azx.runtime.evaluator import HashEvaluator, UniformEvaluator
 from azx.runtime.play import play_games
 from azx.runtime.players import SearchPlayer
-from azx.runtime.search import ROOTS, Budget, Search, room
+from azx.runtime.search import Budget, Search, room
 from azx.runtime.search.tree import bytes_per_node
 from azx.runtime.seeds import draw_orders, game_keys
 from azx.runtime.variant import MINI, STANDARD
-
-ROOT_NAMES = pytest.mark.parametrize("root", ROOTS)
 
 
 def test_time_ends_a_search() -> None:
