@@ -14,6 +14,7 @@ import torch
 from corpus import HEALTHY, SICK, SUSPECT
 from corpus.parts import Lambda, mlp
 from torch import Tensor, nn
+from training_testing import network_of, zero_every_vector
 
 from azx.export import Audit, audit
 from azx.export.inputs import drawn, parse_input
@@ -51,15 +52,25 @@ def test_the_bug_this_project_comes_from(trunk: str, variant: Variant) -> None:
     initialise(made, seed=1, heads=made.heads)
     boards = torch.from_numpy(game_positions(variant, games=3).boards)
     assert audit(made, boards).findings == []
-    with torch.no_grad():
-        for parameter in made.parameters():
-            if parameter.ndim == 1:
-                parameter.zero_()
+    zero_every_vector(made)
     found = audit(made, boards)
     assert {"trunk.blocks.0.norm1.weight", "trunk.blocks.0.norm2.weight"} <= set(failures(found))
     assert all("GroupNorm" in what for path, what in failures(found).items() if "norm" in path)
     with pytest.raises(CheckFailed, match="set a norm's weight to 1"):
         found.require()
+
+
+def test_lines_wake_up_from_that_bug() -> None:
+    """Their norms stand before a branch and before the heads, never two zeros in series."""
+    made = network_of(STANDARD, "lines")
+    zero_every_vector(made)
+    found = audit(made, torch.from_numpy(game_positions(STANDARD, games=3).boards))
+    assert failures(found) == {}
+    assert {f.path for f in found.findings if f.severity == "warn"} == {
+        f"trunk.norms.{what}" for what in ("cells", "lines", "board")
+    }
+    slept = {f"wakes up after {steps} steps" for steps in (1, 2)}
+    assert set(verdicts(found).values()) <= slept | {"alive"}
 
 
 def test_suspicions_are_settled_by_what_happens() -> None:

@@ -27,7 +27,7 @@ def test_presets_and_overrides() -> None:
         ("network.width=wide", "network.width must be int, found 'wide'"),
         ("network.width=1.5", "network.width must be int"),
         ("network.width=100", "multiple of network.groups"),
-        ("network.trunk=attention", "'dense' or 'conv'"),
+        ("network.trunk=attention", "'dense', 'lines' or 'conv'"),
         ("begins_from=3", "begins_from must be str, found 3"),
         ("rounds=0", "rounds must be at least 1"),
         ("learning.lambda_start=1.5", "between 0 and 1"),

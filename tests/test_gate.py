@@ -12,6 +12,7 @@ import onnx
 import pytest
 import torch
 from torch import Tensor, nn
+from training_testing import GROUPS
 
 from azx.export import gate
 from azx.export.emit import emit
@@ -32,7 +33,7 @@ CARD = {"network": {"width": 32}, "training": {"games": 7}, "made_by": {"commit"
 
 
 def network(variant: Variant = MINI, trunk: str = "dense") -> PolicyValueNetwork:
-    made = PolicyValueNetwork(variant, NetworkConfig(trunk, width=32, blocks=1, groups=8))
+    made = PolicyValueNetwork(variant, NetworkConfig(trunk, 32, 1, GROUPS[trunk]))
     initialise(made, seed=1, heads=made.heads)
     return made
 
@@ -56,7 +57,9 @@ def refused(
     return error, failed
 
 
-@pytest.mark.parametrize(("trunk", "variant"), [("dense", STANDARD), ("conv", MINI)])
+@pytest.mark.parametrize(
+    ("trunk", "variant"), [("dense", STANDARD), ("lines", MINI), ("conv", MINI)]
+)
 def test_a_healthy_network_gets_through(trunk: str, variant: Variant, tmp_path: Path) -> None:
     module = network(variant, trunk)
     module.train()

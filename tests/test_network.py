@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import random_boards
 from torch import nn
-from training_testing import network_of
+from training_testing import GROUPS, network_of
 
 from azx.runtime import rules
 from azx.runtime.contract import MASKED_LOGIT
@@ -19,10 +19,11 @@ from azx.runtime.variant import MINI, STANDARD, Variant
 from azx.trainer.encoding import BoardEncoding
 from azx.trainer.growth import grow
 from azx.trainer.initialise import initialise
+from azx.trainer.lines import Step, VectorGroupNorm
 from azx.trainer.network import NetworkConfig, PolicyValueNetwork
 
 
-@pytest.mark.parametrize("trunk", ["dense", "conv"])
+@pytest.mark.parametrize("trunk", list(GROUPS))
 @pytest.mark.parametrize("variant", [MINI, STANDARD], ids=lambda v: v.name)
 def test_the_network_follows_the_contract(trunk: str, variant: Variant) -> None:
     boards = random_boards(variant, 3 * (variant.cells + 1), seed=1)
@@ -47,9 +48,9 @@ def test_the_network_follows_the_contract(trunk: str, variant: Variant) -> None:
         assert value[row] == pytest.approx(float(expected), abs=1e-4)
 
 
-def test_both_trunks_look_at_the_whole_board() -> None:
+def test_every_trunk_looks_at_the_whole_board() -> None:
     board = random_boards(STANDARD, 11, seed=3)[10:]
-    for trunk in ("dense", "conv"):
+    for trunk in GROUPS:
         network = network_of(STANDARD, trunk)
         before = network(torch.from_numpy(board)).q
         for cell in np.flatnonzero(board[0] >= 0):
@@ -78,9 +79,9 @@ def test_the_table_covers_embeddings_and_free_parameters() -> None:
     assert (network[2].weight == 1).all()
 
 
-@pytest.mark.parametrize("trunk", ["dense", "conv"])
+@pytest.mark.parametrize("trunk", list(GROUPS))
 def test_every_kind_of_layer_has_its_spread(trunk: str) -> None:
-    network = PolicyValueNetwork(STANDARD, NetworkConfig(trunk, 128, 2, 8))
+    network = PolicyValueNetwork(STANDARD, NetworkConfig(trunk, 128, 2, GROUPS[trunk]))
     initialise(network, 7, network.heads)
     heads = set(network.heads.modules())
     for module in network.modules():
@@ -88,11 +89,11 @@ def test_every_kind_of_layer_has_its_spread(trunk: str) -> None:
             assert (module.weight == 1).all()
             assert (module.bias == 0).all()
         elif isinstance(module, (nn.Linear, nn.Conv2d)):
-            gain = 0.1 if module in heads else np.sqrt(2)
+            gain = 0.1 if module in heads else 0.2 if isinstance(module, Step) else np.sqrt(2)
             expected = gain / np.sqrt(module.weight[0].numel())
             assert float(module.weight.detach().std()) == pytest.approx(expected, rel=0.1)
             assert module.bias is None or bool((module.bias == 0).all())
-    again = PolicyValueNetwork(STANDARD, NetworkConfig(trunk, 128, 2, 8))
+    again = PolicyValueNetwork(STANDARD, NetworkConfig(trunk, 128, 2, GROUPS[trunk]))
     initialise(again, 7, again.heads)
     for a, b in zip(network.parameters(), again.parameters(), strict=True):
         assert torch.equal(a, b)
@@ -159,7 +160,7 @@ def two_views(blocks: int = 2) -> PolicyValueNetwork:
 def test_a_board_and_its_half_turn_are_judged_alike() -> None:
     boards = torch.from_numpy(random_boards(STANDARD, 40, seed=1))
     with torch.inference_mode():
-        for network in (two_views(), two_views().train()):
+        for network in (two_views(), two_views().train(), network_of(STANDARD, "lines")):
             here, there = network(boards), network(boards.flip(1))
             torch.testing.assert_close(there.q, here.q.flip(2))
             torch.testing.assert_close(there.policy_logits, here.policy_logits.flip(2))
@@ -192,6 +193,27 @@ def test_a_grown_network_says_what_the_smaller_said() -> None:
         grow(PolicyValueNetwork(STANDARD, replace(plain.config, width=64)), plain)
     with pytest.raises(RuntimeError, match="Unexpected key"):
         grow(two_views(1), deeper)
+
+
+def test_a_norm_of_vectors_is_group_norm() -> None:
+    ours = VectorGroupNorm(24)
+    x, weight, bias = torch.randn(3, 24, 24, generator=torch.Generator().manual_seed(2))
+    ours.load_state_dict({"weight": weight[0], "bias": bias[0]})
+    torch.testing.assert_close(ours(x), nn.functional.group_norm(x, 1, ours.weight, ours.bias))
+
+
+def test_more_blocks_of_lines_add_nothing_at_first() -> None:
+    boards = torch.from_numpy(random_boards(STANDARD, 20, seed=2))
+    smaller = network_of(STANDARD, "lines")
+    deeper = PolicyValueNetwork(STANDARD, replace(smaller.config, blocks=2))
+    grow(deeper, smaller)
+    with torch.inference_mode():
+        torch.testing.assert_close(deeper(boards).q, smaller(boards).q)
+
+
+def test_lines_have_one_group() -> None:
+    with pytest.raises(UsageError, match="groups is 1 with the trunk 'lines', found 4"):
+        NetworkConfig("lines", 32, 1, 4)
 
 
 def test_two_views_need_the_dense_trunk() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+from torch import nn
 
 from azx.runtime.variant import Variant
 from azx.trainer.config import TrainConfig, load_config
@@ -43,10 +44,22 @@ class Silent:
         self.metrics.append(metrics)
 
 
+#: The widths' groups that a trunk of each kind is tried with.
+GROUPS = {"dense": 4, "lines": 1, "conv": 4}
+
+
 def network_of(variant: Variant, trunk: str = "dense", width: int = 32) -> PolicyValueNetwork:
-    network = PolicyValueNetwork(variant, NetworkConfig(trunk, width, 1, 4))
+    network = PolicyValueNetwork(variant, NetworkConfig(trunk, width, 1, GROUPS[trunk]))
     initialise(network, 0, network.heads)
     return network.eval()
+
+
+def zero_every_vector(network: nn.Module) -> None:
+    """The bug: 'the biases' by their shape."""
+    with torch.no_grad():
+        for parameter in network.parameters():
+            if parameter.ndim == 1:
+                parameter.zero_()
 
 
 @contextmanager

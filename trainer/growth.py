@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
+from torch import Tensor
 
-from azx.trainer.half_turn import HalfTurnHead, HalfTurnLinear
+from azx.trainer.conv import ConvBlock
+from azx.trainer.dense import DenseBlock
+from azx.trainer.half_turn import HalfTurnBlock, HalfTurnHead, HalfTurnLinear
+from azx.trainer.lines import LineBlock
 from azx.trainer.network import PolicyValueNetwork
 
 
 def grow(network: PolicyValueNetwork, smaller: PolicyValueNetwork) -> None:
     """Give `network` the weights of `smaller`, which is as wide and not deeper, in place.
 
-    Blocks that only `network` has begin with their last norm at 0 and add nothing at first. Maps of
+    Blocks that only `network` has add nothing at first. Maps of
     two views begin by mapping each view by itself, so that the network says what `smaller` says,
     averaged over a board and its half turn. Raises `RuntimeError` where the shapes do not fit.
     """
@@ -27,9 +30,8 @@ def grow(network: PolicyValueNetwork, smaller: PolicyValueNetwork) -> None:
             weights |= {f"{path}.{name}": tensor for name, tensor in split.items()}
     for index in range(smaller.config.blocks, network.config.blocks):
         block = network.get_submodule(f"trunk.blocks.{index}")
-        norm = block.get_submodule("norm2")
-        assert isinstance(norm, nn.GroupNorm)
-        nn.init.zeros_(norm.weight)
+        assert isinstance(block, (DenseBlock, HalfTurnBlock, ConvBlock, LineBlock))
+        block.silence()
         for name, tensor in block.state_dict().items():
             weights[f"trunk.blocks.{index}.{name}"] = tensor
     network.load_state_dict(weights)

@@ -45,6 +45,10 @@ class HalfTurnBlock(nn.Module):
         self.norm2 = nn.GroupNorm(groups, width)
         self.act = nn.LeakyReLU()
 
+    def silence(self) -> None:
+        """Add nothing, until something is learnt."""
+        nn.init.zeros_(self.norm2.weight)
+
     def forward(self, x: Tensor, turned: Tensor) -> tuple[Tensor, Tensor]:
         """Both views through the same layers; the two linear maps mix them."""
         y, turned_y = self.linear1(x, turned)

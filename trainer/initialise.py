@@ -14,9 +14,13 @@ import torch
 from torch import Generator, nn
 
 from azx.runtime.errors import UsageError
+from azx.trainer.lines import Step, VectorGroupNorm
 
 #: The heads begin small, so that the policy begins near uniform and the points near 0.
 HEAD_SCALE = 0.1
+
+#: So do the steps that blocks add: after each, most of what is known is what was known before.
+STEP_SCALE = 0.2
 
 #: Free parameters (positions, tokens, scales of one's own) begin as small noise.
 FREE_SPREAD = 0.02
@@ -41,6 +45,10 @@ def _head(module: nn.Module, generator: Generator) -> None:
     _spread_by_fan_in(module, generator, HEAD_SCALE)
 
 
+def _step(module: nn.Module, generator: Generator) -> None:
+    _spread_by_fan_in(module, generator, STEP_SCALE)
+
+
 def _norm(module: nn.Module, generator: Generator) -> None:
     assert isinstance(module, (nn.GroupNorm, nn.LayerNorm))
     if module.weight is not None:
@@ -63,10 +71,12 @@ def _free(module: nn.Module, generator: Generator) -> None:
 #: One row for each kind of layer that owns parameters.
 RULES: dict[type[nn.Module], Rule] = {
     nn.Linear: _layer,
+    Step: _step,
     nn.Conv1d: _layer,
     nn.Conv2d: _layer,
     nn.Conv3d: _layer,
     nn.GroupNorm: _norm,
+    VectorGroupNorm: _norm,
     nn.LayerNorm: _norm,
     nn.Embedding: _embedding,
     nn.ParameterList: _free,

@@ -15,6 +15,7 @@ from azx.trainer.conv import ConvHeads, ConvTrunk
 from azx.trainer.dense import DenseHeads, DenseTrunk
 from azx.trainer.encoding import BoardEncoding
 from azx.trainer.half_turn import HalfTurnHeads, HalfTurnTrunk
+from azx.trainer.lines import LineHeads, LineTrunk
 
 #: Points are learnt in units of this many, so that the heads' outputs are of the order of 1.
 POINTS = 50.0
@@ -24,10 +25,12 @@ POINTS = 50.0
 class NetworkConfig:
     """The size of a network.
 
-    `dense` mixes the whole board in every layer; `conv` is 3x3 convolutions on the axial grid. On a
-    CPU `dense` is far stronger for the same time (docs/log.md). With `half_turn` a dense network
-    looks at a board as it is and turned by half a turn, which changes nothing in the game, and its
-    blocks see both views: whatever it says of a board it says of the turned one, turned.
+    `dense` mixes the whole board in every layer; `lines` lets cells and the lines through them hear
+    each other; `conv` is 3x3 convolutions on the axial grid. On a CPU `lines` learns most from a
+    board, and `conv` is far behind (docs/log.md). With `half_turn` a dense network looks at a board
+    as it is and turned by half a turn, which changes nothing in the game, and its blocks see both
+    views: whatever it says of a board it says of the turned one, turned. `lines` does so anyway.
+    Its norms have one group, and `groups` is 1.
     """
 
     trunk: str = "dense"
@@ -37,13 +40,15 @@ class NetworkConfig:
     half_turn: bool = False
 
     def __post_init__(self) -> None:
-        if self.trunk not in ("dense", "conv"):
-            raise UsageError(f"network.trunk is 'dense' or 'conv', found {self.trunk!r}")
+        if self.trunk not in ("dense", "lines", "conv"):
+            raise UsageError(f"network.trunk is 'dense', 'lines' or 'conv', found {self.trunk!r}")
         if min(self.width, self.blocks, self.groups) < 1 or self.width % self.groups:
             raise UsageError(
                 f"network.width ({self.width}) must be a multiple of network.groups "
                 f"({self.groups}), and both and network.blocks ({self.blocks}) at least 1"
             )
+        if self.trunk == "lines" and self.groups != 1:
+            raise UsageError(f"network.groups is 1 with the trunk 'lines', found {self.groups}")
         if self.half_turn and self.trunk != "dense":
             raise UsageError(f"network.half_turn needs the dense trunk, found {self.trunk!r}")
 
@@ -80,6 +85,9 @@ class PolicyValueNetwork(nn.Module):
             self.heads = HalfTurnHeads(variant, config.width)
         elif config.trunk == "dense":
             self.trunk, self.heads = DenseTrunk(variant, *size), DenseHeads(variant, config.width)
+        elif config.trunk == "lines":
+            self.trunk = LineTrunk(variant, config.width, config.blocks)
+            self.heads = LineHeads(variant, config.width)
         else:
             self.trunk, self.heads = ConvTrunk(variant, *size), ConvHeads(variant, config.width)
 

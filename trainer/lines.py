@@ -1,0 +1,250 @@
+"""A trunk of cells and lines that tell each other what they know, and heads for a cell.
+
+Points are made by lines, and a placement changes three of them. So every cell, every line and the
+board as a whole have a vector each; a block lets a cell hear its three lines, a line its cells and
+the other lines of its axis, which want the same tiles, and all of them the board. What a line of an
+axis has learnt holds for the others, which is what a layer that mixes the whole board has to find
+out again for each.
+
+Letters: B boards   C cells   L lines   A axes   W width. The boards are the second axis, [C, B, W]
+and [L, B, W]: then what is heard is one matrix product of the incidence of cells and lines with all
+that is said, three times as fast as gathering it (docs/log.md).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import layer_norm
+
+from azx.runtime.variant import AXES, Variant
+from azx.trainer.encoding import Features
+
+
+class Told(NamedTuple):
+    """What is known, at one depth of the network."""
+
+    cells: Tensor  # [C, B, W]
+    lines: Tensor  # [L, B, W]
+    board: Tensor  # [B, W]
+
+
+class VectorGroupNorm(nn.GroupNorm):
+    """GroupNorm of vectors, each as one group. [N, W] to the same.
+
+    It gives what `nn.GroupNorm` gives, in an eighth of its time on a CPU (docs/log.md).
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__(1, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """By torch's layer norm, which is the same with one group."""
+        return layer_norm(x, (self.num_channels,), self.weight, self.bias, self.eps)
+
+
+class Norms(nn.Module):
+    """A norm each for cells, lines and the board."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.cells, self.lines, self.board = (
+            VectorGroupNorm(width),
+            VectorGroupNorm(width),
+            VectorGroupNorm(width),
+        )
+
+    def forward(self, told: Told) -> Told:
+        """Shapes stay."""
+        cells, lines, board = told
+        return Told(
+            self.cells(cells.flatten(0, 1)).unflatten(0, cells.shape[:2]),
+            self.lines(lines.flatten(0, 1)).unflatten(0, lines.shape[:2]),
+            self.board(board),
+        )
+
+
+class ByAxis(nn.Module):
+    """A linear map for the lines of each axis. [L, B, W] to [L, B, V]."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.of = nn.ModuleList(nn.Linear(inputs, outputs, bias=False) for _ in range(AXES))
+
+    def forward(self, lines: Tensor) -> Tensor:
+        """The lines of an axis lie side by side, and every axis has as many."""
+        parts = lines.chunk(AXES)
+        return torch.cat([linear(part) for linear, part in zip(self.of, parts, strict=True)])
+
+
+class Step(nn.Linear):
+    """The last map of a block, whose answer is added to what was known: it begins small."""
+
+
+class Incidence(nn.Module):
+    """Which cells lie on which lines, as matrices; no parameters."""
+
+    def __init__(self, variant: Variant) -> None:
+        super().__init__()
+        lines = len(variant.lines)
+        on_line = torch.zeros(lines, variant.cells)
+        for line, cells in enumerate(variant.lines):
+            on_line[line, list(cells)] = 1.0
+        axes = torch.from_numpy(variant.tables.line_axis[:lines]).long()
+        of_axis = (axes == torch.arange(AXES).unsqueeze(1)).to(torch.float32) * (AXES / lines)
+        self.register_buffer("on_line", on_line, persistent=False)
+        self.register_buffer("of_axis", of_axis, persistent=False)
+        self.on_line: Tensor  # [L, C] 1 where the cell is on the line
+        self.of_axis: Tensor  # [A, L] the mean over the lines of an axis
+
+    def cells_of(self, cells: Tensor) -> Tensor:
+        """[C, B, W] to the sum over each line's cells, [L, B, W]."""
+        return _mixed(self.on_line, cells)
+
+    def lines_of(self, lines: Tensor) -> Tensor:
+        """[L, B, W] to the sum over each cell's lines, [C, B, W]."""
+        return _mixed(self.on_line.T, lines)
+
+    def axes_of(self, lines: Tensor) -> Tensor:
+        """[L, B, W] to the mean over each axis's lines, [A, B, W]."""
+        return _mixed(self.of_axis, lines)
+
+
+def _mixed(by: Tensor, told: Tensor) -> Tensor:
+    return (by @ told.flatten(1)).unflatten(1, told.shape[1:])
+
+
+class LineBlock(nn.Module):
+    """Cells, lines and the board hear each other at once."""
+
+    def __init__(self, width: int, incidence: Incidence) -> None:
+        super().__init__()
+        self.incidence = incidence
+        self.norms = Norms(width)
+        self.cell_of_itself = nn.Linear(width, width, bias=False)
+        self.cell_of_lines = ByAxis(width, width)
+        self.cell_of_board = nn.Linear(width, width)
+        self.line_of_itself = nn.Linear(width, width, bias=False)
+        self.line_of_cells = ByAxis(width, width)
+        self.line_of_axis = nn.Linear(width, width, bias=False)
+        self.line_of_board = nn.Linear(width, width)
+        self.board_of_itself = nn.Linear(width, width)
+        self.board_of_cells = nn.Linear(width, width, bias=False)
+        self.board_of_lines = nn.Linear(width, width, bias=False)
+        self.cell_step = Step(width, width, bias=False)
+        self.line_step = Step(width, width, bias=False)
+        self.board_step = Step(width, width, bias=False)
+        self.act = nn.LeakyReLU()
+
+    def silence(self) -> None:
+        """Add nothing, until something is learnt."""
+        for step in (self.cell_step, self.line_step, self.board_step):
+            nn.init.zeros_(step.weight)
+
+    def forward(self, told: Told) -> Told:
+        """One step further."""
+        cells, lines, board = self.norms(told)
+        to_cells = (
+            self.cell_of_itself(cells)
+            + self.incidence.lines_of(self.cell_of_lines(lines))
+            + self.cell_of_board(board)
+        )
+        of_axis = self.line_of_axis(self.incidence.axes_of(lines))
+        to_lines = (
+            self.line_of_itself(lines)
+            + self.line_of_cells(self.incidence.cells_of(cells))
+            + of_axis.repeat_interleave(len(lines) // AXES, dim=0)
+            + self.line_of_board(board)
+        )
+        to_board = (
+            self.board_of_itself(board)
+            + self.board_of_cells(cells.mean(dim=0))
+            + self.board_of_lines(lines.mean(dim=0))
+        )
+        return Told(
+            told.cells + self.cell_step(self.act(to_cells)),
+            told.lines + self.line_step(self.act(to_lines)),
+            told.board + self.board_step(self.act(to_board)),
+        )
+
+
+class LineTrunk(nn.Module):
+    """`Features` through blocks of cells and lines to what each cell knows in the end.
+
+    Cells and lines that a half turn changes into each other begin with the same vector for their
+    place, so that whatever is said of a board is said of the turned one, turned.
+    """
+
+    def __init__(self, variant: Variant, width: int, blocks: int) -> None:
+        super().__init__()
+        widest = max(len(values) for values in variant.values)
+        cells = range(variant.cells)
+        turned = [tuple(variant.cells - 1 - c for c in reversed(line)) for line in variant.lines]
+        line_pairs = [min(line, variant.lines.index(cells)) for line, cells in enumerate(turned)]
+        line_places = sorted(set(line_pairs))
+        places = {
+            "cell_places": torch.tensor([min(c, variant.cells - 1 - c) for c in cells]),
+            "line_places": torch.tensor([line_places.index(pair) for pair in line_pairs]),
+        }
+        for name, place in places.items():
+            self.register_buffer(name, place, persistent=False)
+        self.cell_places: Tensor  # [C] which place of `cell_place` each cell has
+        self.line_places: Tensor  # [L]
+        incidence = Incidence(variant)
+        self.cell_stem = nn.Linear(AXES * widest + 1 + 5, width, bias=False)
+        self.line_stem = ByAxis(4 * widest + widest, width)
+        self.board_stem = nn.Linear(variant.tiles + AXES * widest, width)
+        self.cell_place = nn.Embedding(variant.cells // 2 + 1, width)
+        self.line_place = nn.Embedding(len(line_places), width)
+        self.blocks = nn.ModuleList(LineBlock(width, incidence) for _ in range(blocks))
+        self.incidence = incidence
+        self.out_of_cell = nn.Linear(width, 2 * width, bias=False)
+        self.out_of_lines = ByAxis(width, 2 * width)
+        self.out_of_board = nn.Linear(width, 2 * width)
+        self.norms = Norms(width)
+        self.act = nn.LeakyReLU()
+
+    def begin(self, features: Features) -> Told:
+        """What is known before anything is heard."""
+        cells = torch.cat(
+            (features.cells, features.filled.unsqueeze(2), features.prospects.transpose(1, 2)), 2
+        ).transpose(0, 1)
+        # [B, 4, L, N / A] to [L, B, 4 x N / A], and beside it the tiles left of the axis's numbers.
+        lines = features.lines.permute(2, 0, 1, 3).flatten(2)
+        left = features.numbers_left.unflatten(1, (AXES, -1)).transpose(0, 1)
+        left = left.repeat_interleave(len(lines) // AXES, dim=0)
+        board = torch.cat((features.tiles_left, features.numbers_left), dim=1)
+        return Told(
+            self.cell_stem(cells) + self.cell_place(self.cell_places).unsqueeze(1),
+            self.line_stem(torch.cat((lines, left), dim=2))
+            + self.line_place(self.line_places).unsqueeze(1),
+            self.board_stem(board),
+        )
+
+    def forward(self, features: Features) -> Tensor:
+        """To [C, B, 2 W]."""
+        told = self.begin(features)
+        for block in self.blocks:
+            told = block(told)
+        told = self.norms(told)
+        known = (
+            self.out_of_cell(told.cells)
+            + self.incidence.lines_of(self.out_of_lines(told.lines))
+            + self.out_of_board(told.board)
+        )
+        return self.act(known)
+
+
+class LineHeads(nn.Module):
+    """Linear maps from what a cell knows to a number for every tile, twice."""
+
+    def __init__(self, variant: Variant, width: int) -> None:
+        super().__init__()
+        self.policy = nn.Linear(2 * width, variant.tiles)
+        self.q = nn.Linear(2 * width, variant.tiles)
+
+    def forward(self, cells: Tensor) -> tuple[Tensor, Tensor]:
+        """From [C, B, 2 W] to policy and q, both [B, T, C]."""
+        return self.policy(cells).permute(1, 2, 0), self.q(cells).permute(1, 2, 0)
