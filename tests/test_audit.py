@@ -63,8 +63,10 @@ def test_the_bug_this_project_comes_from(trunk: str, variant: Variant) -> None:
 def test_lines_wake_up_from_that_bug() -> None:
     """Their norms stand before a branch and before the heads, never two zeros in series."""
     made = network_of(STANDARD, "lines")
+    boards = torch.from_numpy(game_positions(STANDARD, games=3).boards)
+    assert audit(made, boards).findings == []
     zero_every_vector(made)
-    found = audit(made, torch.from_numpy(game_positions(STANDARD, games=3).boards))
+    found = audit(made, boards)
     assert failures(found) == {}
     assert {f.path for f in found.findings if f.severity == "warn"} == {
         f"trunk.norms.{what}" for what in ("cells", "lines", "board")

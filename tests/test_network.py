@@ -19,7 +19,7 @@ from azx.runtime.variant import MINI, STANDARD, Variant
 from azx.trainer.encoding import BoardEncoding
 from azx.trainer.growth import grow
 from azx.trainer.initialise import initialise
-from azx.trainer.lines import Step, VectorGroupNorm
+from azx.trainer.lines import Incidence, Step, VectorGroupNorm
 from azx.trainer.network import NetworkConfig, PolicyValueNetwork
 
 
@@ -167,6 +167,8 @@ def test_a_board_and_its_half_turn_are_judged_alike() -> None:
             torch.testing.assert_close(there.value, here.value)
         plain = network_of(STANDARD)
         assert not torch.allclose(plain(boards.flip(1)).q, plain(boards).q.flip(2))
+        small, lines = torch.from_numpy(random_boards(MINI, 40, seed=1)), network_of(MINI, "lines")
+        torch.testing.assert_close(lines(small.flip(1)).q, lines(small).q.flip(2))
 
 
 def test_the_views_are_mixed() -> None:
@@ -195,6 +197,24 @@ def test_a_grown_network_says_what_the_smaller_said() -> None:
         grow(two_views(1), deeper)
 
 
+@pytest.mark.parametrize("variant", [MINI, STANDARD], ids=lambda v: v.name)
+def test_what_cells_and_lines_hear_is_from_their_own(variant: Variant) -> None:
+    incidence = Incidence(variant)
+    cells = torch.randn(variant.cells, 2, 3, generator=torch.Generator().manual_seed(3))
+    lines = torch.randn(len(variant.lines), 2, 3, generator=torch.Generator().manual_seed(4))
+    at_lines, at_cells = incidence.lines_from_cells(cells), incidence.cells_from_lines(lines)
+    for line, on_it in enumerate(variant.lines):
+        torch.testing.assert_close(at_lines[line], cells[list(on_it)].sum(dim=0))
+    for cell in range(variant.cells):
+        through = [line for line, on_it in enumerate(variant.lines) if cell in on_it]
+        torch.testing.assert_close(at_cells[cell], lines[through].sum(dim=0))
+    for axis, found in enumerate(incidence.axes_from_lines(lines)):
+        own = [i for i in range(len(variant.lines)) if variant.tables.line_axis[i] == axis]
+        torch.testing.assert_close(found, lines[own].mean(dim=0))
+    torch.testing.assert_close(incidence.mean_of_cells(cells), cells.mean(dim=0))
+    torch.testing.assert_close(incidence.mean_of_lines(lines), lines.mean(dim=0))
+
+
 def test_a_norm_of_vectors_is_group_norm() -> None:
     ours = VectorGroupNorm(24)
     x, weight, bias = torch.randn(3, 24, 24, generator=torch.Generator().manual_seed(2))
@@ -212,7 +232,7 @@ def test_more_blocks_of_lines_add_nothing_at_first() -> None:
 
 
 def test_lines_have_one_group() -> None:
-    with pytest.raises(UsageError, match="groups is 1 with the trunk 'lines', found 4"):
+    with pytest.raises(UsageError, match="groups is 4, .* set network"):
         NetworkConfig("lines", 32, 1, 4)
 
 

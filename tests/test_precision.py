@@ -109,8 +109,15 @@ def test_tables_of_the_rules_stay_exact(mini: bytes) -> None:
     assert all(t.data_type != onnx.TensorProto.FLOAT16 for t in whole)
 
 
-def test_a_compact_player_answers_the_same_in_any_batch(tmp_path: Path) -> None:
-    network = PolicyValueNetwork(MINI, NetworkConfig(width=64, blocks=1, groups=8, half_turn=True))
+@pytest.mark.parametrize(
+    "config",
+    [NetworkConfig("dense", 64, 1, 8, half_turn=True), NetworkConfig("lines", 32, 2, 1)],
+    ids=lambda config: config.trunk,
+)
+def test_a_compact_player_answers_the_same_in_any_batch(
+    config: NetworkConfig, tmp_path: Path
+) -> None:
+    network = PolicyValueNetwork(MINI, config)
     initialise(network, 1, network.heads)
     export_model(network, MINI, tmp_path / "net.onnx", precision=Precision.COMPACT)
     evaluator = open_model(tmp_path / "net.onnx", MINI, provider="cpu")

@@ -21,7 +21,7 @@ class ConvBlock(nn.Module):
         self.act = nn.LeakyReLU()
 
     def silence(self) -> None:
-        """Add nothing, until something is learnt."""
+        """The last norm's weight at 0: nothing is added, until something is learnt."""
         nn.init.zeros_(self.norm2.weight)
 
     def forward(self, x: Tensor, on_board: Tensor) -> Tensor:

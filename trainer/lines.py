@@ -8,7 +8,7 @@ out again for each.
 
 Letters: B boards   C cells   L lines   A axes   W width. The boards are the second axis, [C, B, W]
 and [L, B, W]: then what is heard is one matrix product of the incidence of cells and lines with all
-that is said, three times as fast as gathering it (docs/log.md).
+that is said, with its gradient three times as fast as gathering it (docs/log.md).
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class VectorGroupNorm(nn.GroupNorm):
 
 
 class Norms(nn.Module):
-    """A norm each for cells, lines and the board."""
+    """A norm each for cells, lines and the board, which takes every vector by itself."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -57,8 +57,9 @@ class Norms(nn.Module):
         )
 
     def forward(self, told: Told) -> Told:
-        """Shapes stay."""
+        """`Told` to the same shapes."""
         cells, lines, board = told
+        # GroupNorm's channels are the second axis, for the audit too.
         return Told(
             self.cells(cells.flatten(0, 1)).unflatten(0, cells.shape[:2]),
             self.lines(lines.flatten(0, 1)).unflatten(0, lines.shape[:2]),
@@ -67,7 +68,7 @@ class Norms(nn.Module):
 
 
 class ByAxis(nn.Module):
-    """A linear map for the lines of each axis. [L, B, W] to [L, B, V]."""
+    """A linear map for the lines of each axis. [L, B, inputs] to [L, B, outputs]."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -84,7 +85,11 @@ class Step(nn.Linear):
 
 
 class Incidence(nn.Module):
-    """Which cells lie on which lines, as matrices; no parameters."""
+    """Which cells lie on which lines, and lines on which axis, as matrices; no parameters.
+
+    Means over all cells and lines are products too: onnxruntime's mean may add up in another order
+    in another batch (docs/log.md).
+    """
 
     def __init__(self, variant: Variant) -> None:
         super().__init__()
@@ -96,20 +101,32 @@ class Incidence(nn.Module):
         of_axis = (axes == torch.arange(AXES).unsqueeze(1)).to(torch.float32) * (AXES / lines)
         self.register_buffer("on_line", on_line, persistent=False)
         self.register_buffer("of_axis", of_axis, persistent=False)
+        for name, count in (("all_cells", variant.cells), ("all_lines", lines)):
+            self.register_buffer(name, torch.full((1, count), 1.0 / count), persistent=False)
         self.on_line: Tensor  # [L, C] 1 where the cell is on the line
         self.of_axis: Tensor  # [A, L] the mean over the lines of an axis
+        self.all_cells: Tensor  # [1, C] the mean over all
+        self.all_lines: Tensor  # [1, L]
 
-    def cells_of(self, cells: Tensor) -> Tensor:
+    def lines_from_cells(self, cells: Tensor) -> Tensor:
         """[C, B, W] to the sum over each line's cells, [L, B, W]."""
         return _mixed(self.on_line, cells)
 
-    def lines_of(self, lines: Tensor) -> Tensor:
+    def cells_from_lines(self, lines: Tensor) -> Tensor:
         """[L, B, W] to the sum over each cell's lines, [C, B, W]."""
         return _mixed(self.on_line.T, lines)
 
-    def axes_of(self, lines: Tensor) -> Tensor:
+    def axes_from_lines(self, lines: Tensor) -> Tensor:
         """[L, B, W] to the mean over each axis's lines, [A, B, W]."""
         return _mixed(self.of_axis, lines)
+
+    def mean_of_cells(self, cells: Tensor) -> Tensor:
+        """[C, B, W] to [B, W]."""
+        return _mixed(self.all_cells, cells).squeeze(0)
+
+    def mean_of_lines(self, lines: Tensor) -> Tensor:
+        """[L, B, W] to [B, W]."""
+        return _mixed(self.all_lines, lines).squeeze(0)
 
 
 def _mixed(by: Tensor, told: Tensor) -> Tensor:
@@ -117,7 +134,11 @@ def _mixed(by: Tensor, told: Tensor) -> Tensor:
 
 
 class LineBlock(nn.Module):
-    """Cells, lines and the board hear each other at once."""
+    """Cells, lines and the board hear each other at once: x + step(act(all that is heard)).
+
+    What is heard are linear maps of norm(x). Sums over cells and axes come before the maps, and
+    sums over a cell's lines after them: that is less arithmetic.
+    """
 
     def __init__(self, width: int, incidence: Incidence) -> None:
         super().__init__()
@@ -139,29 +160,29 @@ class LineBlock(nn.Module):
         self.act = nn.LeakyReLU()
 
     def silence(self) -> None:
-        """Add nothing, until something is learnt."""
+        """The steps' weights at 0: nothing is added, until something is learnt."""
         for step in (self.cell_step, self.line_step, self.board_step):
             nn.init.zeros_(step.weight)
 
     def forward(self, told: Told) -> Told:
-        """One step further."""
+        """`Told` to the same shapes."""
         cells, lines, board = self.norms(told)
         to_cells = (
             self.cell_of_itself(cells)
-            + self.incidence.lines_of(self.cell_of_lines(lines))
+            + self.incidence.cells_from_lines(self.cell_of_lines(lines))
             + self.cell_of_board(board)
         )
-        of_axis = self.line_of_axis(self.incidence.axes_of(lines))
+        of_axis = self.line_of_axis(self.incidence.axes_from_lines(lines))
         to_lines = (
             self.line_of_itself(lines)
-            + self.line_of_cells(self.incidence.cells_of(cells))
+            + self.line_of_cells(self.incidence.lines_from_cells(cells))
             + of_axis.repeat_interleave(len(lines) // AXES, dim=0)
             + self.line_of_board(board)
         )
         to_board = (
             self.board_of_itself(board)
-            + self.board_of_cells(cells.mean(dim=0))
-            + self.board_of_lines(lines.mean(dim=0))
+            + self.board_of_cells(self.incidence.mean_of_cells(cells))
+            + self.board_of_lines(self.incidence.mean_of_lines(lines))
         )
         return Told(
             told.cells + self.cell_step(self.act(to_cells)),
@@ -180,18 +201,16 @@ class LineTrunk(nn.Module):
     def __init__(self, variant: Variant, width: int, blocks: int) -> None:
         super().__init__()
         widest = max(len(values) for values in variant.values)
-        cells = range(variant.cells)
-        turned = [tuple(variant.cells - 1 - c for c in reversed(line)) for line in variant.lines]
-        line_pairs = [min(line, variant.lines.index(cells)) for line, cells in enumerate(turned)]
-        line_places = sorted(set(line_pairs))
-        places = {
-            "cell_places": torch.tensor([min(c, variant.cells - 1 - c) for c in cells]),
-            "line_places": torch.tensor([line_places.index(pair) for pair in line_pairs]),
-        }
-        for name, place in places.items():
-            self.register_buffer(name, place, persistent=False)
-        self.cell_places: Tensor  # [C] which place of `cell_place` each cell has
-        self.line_places: Tensor  # [L]
+        last = variant.cells - 1
+        turned = [tuple(last - cell for cell in reversed(line)) for line in variant.lines]
+        first_of_pair = [min(at, variant.lines.index(line)) for at, line in enumerate(turned)]
+        line_places = sorted(set(first_of_pair))
+        place_of_cell = torch.tensor([min(cell, last - cell) for cell in range(variant.cells)])
+        place_of_line = torch.tensor([line_places.index(line) for line in first_of_pair])
+        self.register_buffer("place_of_cell", place_of_cell, persistent=False)
+        self.register_buffer("place_of_line", place_of_line, persistent=False)
+        self.place_of_cell: Tensor  # [C] which row of `cell_place` each cell begins with
+        self.place_of_line: Tensor  # [L]
         incidence = Incidence(variant)
         self.cell_stem = nn.Linear(AXES * widest + 1 + 5, width, bias=False)
         self.line_stem = ByAxis(4 * widest + widest, width)
@@ -207,7 +226,7 @@ class LineTrunk(nn.Module):
         self.act = nn.LeakyReLU()
 
     def begin(self, features: Features) -> Told:
-        """What is known before anything is heard."""
+        """What is known before anything is heard, from features of B boards."""
         cells = torch.cat(
             (features.cells, features.filled.unsqueeze(2), features.prospects.transpose(1, 2)), 2
         ).transpose(0, 1)
@@ -217,9 +236,9 @@ class LineTrunk(nn.Module):
         left = left.repeat_interleave(len(lines) // AXES, dim=0)
         board = torch.cat((features.tiles_left, features.numbers_left), dim=1)
         return Told(
-            self.cell_stem(cells) + self.cell_place(self.cell_places).unsqueeze(1),
+            self.cell_stem(cells) + self.cell_place(self.place_of_cell).unsqueeze(1),
             self.line_stem(torch.cat((lines, left), dim=2))
-            + self.line_place(self.line_places).unsqueeze(1),
+            + self.line_place(self.place_of_line).unsqueeze(1),
             self.board_stem(board),
         )
 
@@ -231,7 +250,7 @@ class LineTrunk(nn.Module):
         told = self.norms(told)
         known = (
             self.out_of_cell(told.cells)
-            + self.incidence.lines_of(self.out_of_lines(told.lines))
+            + self.incidence.cells_from_lines(self.out_of_lines(told.lines))
             + self.out_of_board(told.board)
         )
         return self.act(known)

@@ -29,8 +29,8 @@ class NetworkConfig:
     each other; `conv` is 3x3 convolutions on the axial grid. On a CPU `lines` learns most from a
     board, and `conv` is far behind (docs/log.md). With `half_turn` a dense network looks at a board
     as it is and turned by half a turn, which changes nothing in the game, and its blocks see both
-    views: whatever it says of a board it says of the turned one, turned. `lines` does so anyway.
-    Its norms have one group, and `groups` is 1.
+    views: whatever it says of a board it says of the turned one, turned. A network of `lines` does
+    so anyway; each of its vectors is one group, so its `groups` is 1.
     """
 
     trunk: str = "dense"
@@ -48,9 +48,15 @@ class NetworkConfig:
                 f"({self.groups}), and both and network.blocks ({self.blocks}) at least 1"
             )
         if self.trunk == "lines" and self.groups != 1:
-            raise UsageError(f"network.groups is 1 with the trunk 'lines', found {self.groups}")
+            raise UsageError(
+                f"network.groups is {self.groups}, but a vector of the trunk 'lines' is one group: "
+                "set network.groups=1"
+            )
         if self.half_turn and self.trunk != "dense":
-            raise UsageError(f"network.half_turn needs the dense trunk, found {self.trunk!r}")
+            raise UsageError(
+                f"network.half_turn needs the dense trunk, found {self.trunk!r} (lines treat a "
+                "board and its half turn alike without it)"
+            )
 
 
 class Outputs(NamedTuple):
