@@ -232,7 +232,7 @@ def test_more_blocks_of_lines_add_nothing_at_first() -> None:
 
 
 def test_lines_have_one_group() -> None:
-    with pytest.raises(UsageError, match="groups is 4, .* set network"):
+    with pytest.raises(UsageError, match=r"groups is 4, .* set network"):
         NetworkConfig("lines", 32, 1, 4)
 
 
