@@ -98,6 +98,13 @@ class Variant:
         )
 
     @cached_property
+    def turned_lines(self) -> tuple[int, ...]:
+        """For each line the one that half a turn of the board lays on it."""
+        last = self.cells - 1
+        turned = [tuple(last - cell for cell in reversed(line)) for line in self.lines]
+        return tuple(self.lines.index(line) for line in turned)
+
+    @cached_property
     def tile_values(self) -> NDArray[np.int32]:
         """int32 [T, A]: the numbers of each tile."""
         return np.array(list(product(*self.values)), dtype=np.int32)

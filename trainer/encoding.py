@@ -69,8 +69,7 @@ class BoardEncoding(nn.Module):
         self.gains_shape = (variant.tiles, variant.cells)
         self.longest = float(2 * variant.radius + 1)
         self.most = float(shows.sum(dim=0).max())
-        turned = [tuple(variant.cells - 1 - c for c in reversed(cells)) for cells in variant.lines]
-        self.turned_lines = [variant.lines.index(cells) for cells in turned]
+        self.turned_lines = list(variant.turned_lines)
         self.tiles, self.dearest = float(variant.tiles), float(points.max())
         constants = {
             "enough": _chances_of_enough(variant, int(self.longest), int(self.most)).flatten(1),

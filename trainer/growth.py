@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Protocol, runtime_checkable
+
 from torch import Tensor
 
-from azx.trainer.conv import ConvBlock
-from azx.trainer.dense import DenseBlock
-from azx.trainer.half_turn import HalfTurnBlock, HalfTurnHead, HalfTurnLinear
-from azx.trainer.lines import LineBlock
+from azx.trainer.half_turn import HalfTurnHead, HalfTurnLinear
 from azx.trainer.network import PolicyValueNetwork
+
+
+@runtime_checkable
+class Block(Protocol):
+    """A block of any trunk."""
+
+    def silence(self) -> None:
+        """Add nothing, until something is learnt."""
+        ...
 
 
 def grow(network: PolicyValueNetwork, smaller: PolicyValueNetwork) -> None:
     """Give `network` the weights of `smaller`, which is as wide and not deeper, in place.
 
-    Blocks that only `network` has add nothing at first. Maps of
-    two views begin by mapping each view by itself, so that the network says what `smaller` says,
-    averaged over a board and its half turn. Raises `RuntimeError` where the shapes do not fit.
+    Blocks that only `network` has add nothing at first. Maps of two views begin by mapping each
+    view by itself, so that the network says what `smaller` says, averaged over a board and its half
+    turn. Raises `RuntimeError` where the shapes do not fit.
     """
     weights = smaller.state_dict()
     for path, module in network.named_modules():
@@ -30,7 +38,7 @@ def grow(network: PolicyValueNetwork, smaller: PolicyValueNetwork) -> None:
             weights |= {f"{path}.{name}": tensor for name, tensor in split.items()}
     for index in range(smaller.config.blocks, network.config.blocks):
         block = network.get_submodule(f"trunk.blocks.{index}")
-        assert isinstance(block, (DenseBlock, HalfTurnBlock, ConvBlock, LineBlock))
+        assert isinstance(block, Block)
         block.silence()
         for name, tensor in block.state_dict().items():
             weights[f"trunk.blocks.{index}.{name}"] = tensor

@@ -50,11 +50,9 @@ class Norms(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.cells, self.lines, self.board = (
-            VectorGroupNorm(width),
-            VectorGroupNorm(width),
-            VectorGroupNorm(width),
-        )
+        self.cells = VectorGroupNorm(width)
+        self.lines = VectorGroupNorm(width)
+        self.board = VectorGroupNorm(width)
 
     def forward(self, told: Told) -> Told:
         """`Told` to the same shapes."""
@@ -202,8 +200,7 @@ class LineTrunk(nn.Module):
         super().__init__()
         widest = max(len(values) for values in variant.values)
         last = variant.cells - 1
-        turned = [tuple(last - cell for cell in reversed(line)) for line in variant.lines]
-        first_of_pair = [min(at, variant.lines.index(line)) for at, line in enumerate(turned)]
+        first_of_pair = [min(pair) for pair in enumerate(variant.turned_lines)]
         line_places = sorted(set(first_of_pair))
         place_of_cell = torch.tensor([min(cell, last - cell) for cell in range(variant.cells)])
         place_of_line = torch.tensor([line_places.index(line) for line in first_of_pair])
