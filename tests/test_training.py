@@ -12,7 +12,7 @@ import pytest
 import torch
 from conftest import ExactEvaluator
 from safetensors.numpy import load_file, save_file
-from training_testing import SMALL, Silent, network_of, zero_every_vector
+from training_testing import SMALL, Silent, network_of, torch_threads, zero_every_vector
 
 from azx.runtime.errors import CheckFailed, RunError, UsageError
 from azx.runtime.play import play_games
@@ -26,6 +26,7 @@ from azx.trainer.config import load_config
 from azx.trainer.evaluation import Strength
 from azx.trainer.learner import Learner, Losses, StepReport, losses
 from azx.trainer.network import Outputs
+from azx.trainer.parts import PART
 from azx.trainer.preflight import preflight
 from azx.trainer.samples import Samples, samples_of
 from azx.trainer.selfplay import Exploration, play_round
@@ -347,6 +348,40 @@ def test_the_averaged_weights_follow() -> None:
     now = learner.network.heads.q.weight  # type: ignore[union-attr]
     expected = start + 0.02 * (now - start)
     torch.testing.assert_close(learner.average.heads.q.weight, expected)  # type: ignore[union-attr]
+
+
+def test_a_step_is_the_same_in_any_number_of_threads() -> None:
+    played = play_round(
+        TorchEvaluator(network_of(MINI)), game_keys(0, 80), Exploration(0.3, 5.0), 2, 2
+    )
+    batch = samples_of(played, 0.9)  # 560 samples: two whole parts and the rest
+    found = []
+    for threads in (1, 3):
+        learner = Learner(network_of(MINI), SMALL.learning, torch.float32)
+        with torch_threads(threads):
+            report = learner.step(batch)
+            assert torch.get_num_threads() == threads
+        found.append((report, learner.network.state_dict()))
+    (one, weights), (three, weights_too) = found
+    assert one == three
+    assert all(torch.equal(weights[name], weights_too[name]) for name in weights)
+
+
+def test_a_batch_in_parts_is_judged_by_their_mean() -> None:
+    played = play_round(
+        TorchEvaluator(network_of(MINI)), game_keys(1, 80), Exploration(0.3, 5.0), 1, 0
+    )
+    batch = samples_of(played, 0.9)
+    network = network_of(MINI).requires_grad_(False)
+    report = Learner(network_of(MINI), SMALL.learning, torch.float32).step(batch)
+    shares, squares = [], []
+    for part in batch.parts(PART):
+        outputs = network(torch.from_numpy(part.boards))
+        shares.append(len(part) / len(batch))
+        squares.append(float(losses(network, outputs, part, SMALL.learning.temperature).q))
+    assert len(shares) == 3
+    assert sum(shares) == pytest.approx(1.0)
+    assert float(report.losses.q) == pytest.approx(np.dot(shares, squares), rel=1e-5)
 
 
 def test_too_few_recorded_games_are_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from azx.runtime.contract import MASKED_LOGIT
 from azx.runtime.rules import all_gains, tiles_left
 from azx.trainer.config import LearningConfig
 from azx.trainer.network import POINTS, Outputs, PolicyValueNetwork
+from azx.trainer.parts import PART, threads_for
 from azx.trainer.samples import Samples
 
 
@@ -113,15 +115,14 @@ class Learner:
             group["lr"] = rate
 
     def step(self, batch: Samples) -> StepReport:
-        """One optimiser step on `batch`."""
-        device = next(self.network.parameters()).device
-        boards = torch.from_numpy(batch.boards).to(device)
-        enabled = self.precision == torch.bfloat16
-        with torch.autocast(device.type, torch.bfloat16, enabled=enabled):
-            outputs = self.network(boards)
-        found = losses(self.network, outputs, batch, self.config.temperature)
-        self.optimizer.zero_grad(set_to_none=True)
-        found.total(self.config.policy_weight).backward()
+        """One optimiser step on `batch`, whose loss is the mean of its parts'."""
+        parts = batch.parts(PART)
+        with threads_for(len(parts)) as pool:
+            found = list(pool.map(self._judged, parts))
+        shares = [len(part) / len(batch) for part in parts]
+        gradients = zip(*(gradient for _, gradient in found), strict=True)
+        for parameter, of_parts in zip(self.network.parameters(), gradients, strict=True):
+            parameter.grad = _weighted(of_parts, shares)
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
         self.optimizer.step()
         with torch.no_grad():
@@ -130,7 +131,29 @@ class Learner:
                 list(self.network.parameters()),
                 self.config.average_rate,
             )
-        return StepReport(Losses(*(part.detach() for part in found)), float(norm))
+        by_name = zip(*(losses for losses, _ in found), strict=True)
+        return StepReport(Losses(*(_weighted(loss, shares) for loss in by_name)), float(norm))
+
+    def _judged(self, part: Samples) -> tuple[Losses, tuple[Tensor, ...]]:
+        """The losses of a part of a batch, and their gradients by parameter."""
+        device = next(self.network.parameters()).device
+        boards = torch.from_numpy(part.boards).to(device)
+        enabled = self.precision == torch.bfloat16
+        with torch.autocast(device.type, torch.bfloat16, enabled=enabled):
+            outputs = self.network(boards)
+        found = losses(self.network, outputs, part, self.config.temperature)
+        gradients = torch.autograd.grad(
+            found.total(self.config.policy_weight), list(self.network.parameters())
+        )
+        return Losses(*(loss.detach() for loss in found)), gradients
+
+
+def _weighted(of_parts: Sequence[Tensor], shares: list[float]) -> Tensor:
+    """The mean of what was found for each part, by the parts' shares."""
+    return sum(
+        (share * found for share, found in zip(shares, of_parts, strict=True)),
+        start=torch.zeros(()),
+    )
 
 
 def choose_precision(name: str) -> torch.dtype:

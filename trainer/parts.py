@@ -1,14 +1,15 @@
-"""A round of games in parts that several threads play at once.
+"""A round of games, or a batch of samples, in parts that several threads take at once.
 
-Compiled code and torch let go of the GIL, and whole games share nothing: two threads with a part
-each are faster than one whose network has two (docs/log.md). The parts are the same however many
-threads there are, and so are the games.
+Compiled code and torch let go of the GIL, and parts share nothing: two threads with a part each are
+faster than one whose network has two (docs/log.md). The parts are the same however many threads
+there are, and so is what comes of them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from functools import partial
 from threading import Event, Lock
 
@@ -18,8 +19,8 @@ from numpy.typing import NDArray
 
 from azx.trainer.selfplay import Progress, Round
 
-#: Games of a part: enough for the network to be at its fastest. A round of 1,024 has four, so more
-#: than four threads do not help it.
+#: Games or samples of a part: enough for the network to be at its fastest. 1,024 of them are four
+#: parts, so more than four threads do not help there.
 PART = 256
 
 PlayPart = Callable[[NDArray[np.uint64], Progress], Round]
@@ -29,13 +30,25 @@ class _Stopped(Exception):
     """Another part failed, or the user interrupted: this one need not go on."""
 
 
+@contextmanager
+def threads_for(parts: int) -> Iterator[ThreadPoolExecutor]:
+    """As many threads as torch has, but no more than `parts`; torch has one in each of them."""
+    threads = torch.get_num_threads()
+    # Torch also keeps the number for threads that it has not seen yet, hence it is put back.
+    one_thread = partial(torch.set_num_threads, 1)
+    try:
+        with ThreadPoolExecutor(min(threads, parts), initializer=one_thread) as pool:
+            yield pool
+    finally:
+        torch.set_num_threads(threads)
+
+
 def play_in_parts(play: PlayPart, keys: NDArray[np.uint64], progress: Progress | None) -> Round:
     """`play` the games of `keys` [G], in as many threads as torch has.
 
     `progress(turns, of)` counts the turns of all parts; it is called from their threads, one call
     at a time. Where a part fails, and on Ctrl-C, the others end with the turn they are at.
     """
-    threads = torch.get_num_threads()
     parts = [keys[first : first + PART] for first in range(0, len(keys), PART)]
     done, lock, stop = 0, Lock(), Event()
 
@@ -48,17 +61,11 @@ def play_in_parts(play: PlayPart, keys: NDArray[np.uint64], progress: Progress |
             if progress is not None:
                 progress(done, turns * len(parts))
 
-    # Each part has a thread, so its network needs no more. Torch also keeps the number for threads
-    # that it has not seen yet, hence it is put back.
-    one_thread = partial(torch.set_num_threads, 1)
-    try:
-        with ThreadPoolExecutor(min(threads, len(parts)), initializer=one_thread) as pool:
-            playing = [pool.submit(play, part, turn_played) for part in parts]
-            try:
-                for played in as_completed(playing):
-                    played.result()
-            finally:
-                stop.set()
-    finally:
-        torch.set_num_threads(threads)
+    with threads_for(len(parts)) as pool:
+        playing = [pool.submit(play, part, turn_played) for part in parts]
+        try:
+            for played in as_completed(playing):
+                played.result()
+        finally:
+            stop.set()
     return Round.joined([played.result() for played in playing])

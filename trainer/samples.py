@@ -64,6 +64,19 @@ class Samples:
             lesson,
         )
 
+    def parts(self, size: int) -> list[Samples]:
+        """The samples in their order, `size` at a time; views, no copies."""
+        columns = {f.name: getattr(self, f.name) for f in fields(self)}
+        return [
+            Samples(
+                **{
+                    name: None if column is None else column[first : first + size]
+                    for name, column in columns.items()
+                }
+            )
+            for first in range(0, len(self), size)
+        ]
+
 
 def lambda_returns(played: Round, lam: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Points to come from each afterstate [G, C + 1], bootstrapped, and their luck's variance.
