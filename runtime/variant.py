@@ -98,6 +98,14 @@ class Variant:
         )
 
     @cached_property
+    def on_line(self) -> NDArray[np.float32]:
+        """float32 [L, C]: 1 where the cell is on the line, else 0."""
+        on_line = np.zeros((len(self.lines), self.cells), dtype=np.float32)
+        for line, cells in enumerate(self.lines):
+            on_line[line, list(cells)] = 1.0
+        return on_line
+
+    @cached_property
     def turned_lines(self) -> tuple[int, ...]:
         """For each line the one that half a turn of the board lays on it."""
         last = self.cells - 1

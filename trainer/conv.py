@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from azx.runtime.variant import AXES, Variant
-from azx.trainer.encoding import Features
+from azx.trainer.encoding import OF_CELL, OF_LINE, Features
 
 
 class ConvBlock(nn.Module):
@@ -37,7 +37,7 @@ class ConvTrunk(nn.Module):
         super().__init__()
         self.side = 2 * variant.radius + 1
         numbers = AXES * max(len(values) for values in variant.values)
-        planes = numbers + 1 + variant.tiles + numbers + 4 * numbers + 5
+        planes = numbers + 1 + variant.tiles + numbers + OF_LINE * numbers + OF_CELL
         column, row = torch.from_numpy(variant.cell_xy).long().unbind(1)
         to_grid = torch.zeros(variant.cells, self.side * self.side)
         to_grid[torch.arange(variant.cells), row * self.side + column] = 1.0

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from azx.runtime.variant import AXES, Variant
-from azx.trainer.encoding import Features
+from azx.trainer.encoding import OF_CELL, OF_LINE, Features
 
 
 class DenseBlock(nn.Module):
@@ -39,7 +39,8 @@ class DenseTrunk(nn.Module):
         super().__init__()
         numbers = AXES * max(len(values) for values in variant.values)
         lines = len(variant.lines) * (numbers // AXES)
-        inputs = variant.cells * (numbers + 1 + 5) + variant.tiles + numbers + 4 * lines
+        of_cells = variant.cells * (numbers + 1 + OF_CELL)
+        inputs = of_cells + variant.tiles + numbers + OF_LINE * lines
         self.stem = nn.Linear(inputs, width, bias=False)
         self.norm = nn.GroupNorm(groups, width)
         self.act = nn.LeakyReLU()

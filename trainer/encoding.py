@@ -14,6 +14,9 @@ from torch import Tensor, nn
 
 from azx.runtime.variant import AXES, Variant
 
+#: Features of each line and number, and of each empty cell: `Features.lines` and `.prospects`.
+OF_LINE, OF_CELL = 4, 5
+
 
 class Features(NamedTuple):
     """What is known of a batch of boards (B boards, C cells, L lines, N numbers over all axes)."""
@@ -22,11 +25,11 @@ class Features(NamedTuple):
     filled: Tensor  # [B, C] 1 where a tile lies
     tiles_left: Tensor  # [B, T] 1 for tiles that may still come
     numbers_left: Tensor  # [B, N] tiles left with this number, as a share
-    #: [B, 4, L, N / A] each line and number: possible; tiles lying; surplus of tiles; the chance
-    #: that as many as are wanted will be drawn
+    #: [B, OF_LINE, L, N / A] each line and number: possible; tiles lying; surplus of tiles; the
+    #: chance that as many as are wanted will be drawn
     lines: Tensor
-    #: [B, 5, C] each empty cell: tiles left that suit two of its lines, by pair, and all three; the
-    #: points that the next tile would win there, in the mean
+    #: [B, OF_CELL, C] each empty cell: tiles left that suit two of its lines, by pair, and all
+    #: three; the points that the next tile would win there, in the mean
     prospects: Tensor
     gains: Tensor  # [B, T, C] points that each placement on an empty cell wins at once
     empty_cells: Tensor  # [B] how many
@@ -51,7 +54,7 @@ class BoardEncoding(nn.Module):
             digits = torch.from_numpy(variant.tile_digits[:, axis]).long()
             shows[torch.arange(variant.tiles), axis * widest + digits] = 1.0
         lines = len(variant.lines)
-        on_line = torch.zeros(variant.cells, lines)
+        on_line = torch.from_numpy(variant.on_line).T.contiguous()
         number_on_line = torch.zeros(variant.cells, numbers, lines, widest)
         number_of_line = torch.zeros(numbers, lines, widest)
         points = torch.zeros(lines, widest, variant.tiles, variant.cells)
@@ -61,7 +64,6 @@ class BoardEncoding(nn.Module):
                 matching = torch.from_numpy(variant.tile_digits[:, axis] == digit)
                 for cell in cells:
                     points[line, digit, matching, cell] = float(number * len(cells))
-            on_line[list(cells), line] = 1.0
             for digit in range(widest):
                 number_on_line[list(cells), axis * widest + digit, line, digit] = 1.0
                 number_of_line[axis * widest + digit, line, digit] = 1.0

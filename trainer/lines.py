@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.functional import layer_norm
 
 from azx.runtime.variant import AXES, Variant
-from azx.trainer.encoding import Features
+from azx.trainer.encoding import OF_CELL, OF_LINE, Features
 
 
 class Told(NamedTuple):
@@ -92,12 +92,9 @@ class Incidence(nn.Module):
     def __init__(self, variant: Variant) -> None:
         super().__init__()
         lines = len(variant.lines)
-        on_line = torch.zeros(lines, variant.cells)
-        for line, cells in enumerate(variant.lines):
-            on_line[line, list(cells)] = 1.0
         axes = torch.from_numpy(variant.tables.line_axis[:lines]).long()
         of_axis = (axes == torch.arange(AXES).unsqueeze(1)).to(torch.float32) * (AXES / lines)
-        self.register_buffer("on_line", on_line, persistent=False)
+        self.register_buffer("on_line", torch.from_numpy(variant.on_line), persistent=False)
         self.register_buffer("of_axis", of_axis, persistent=False)
         for name, count in (("all_cells", variant.cells), ("all_lines", lines)):
             self.register_buffer(name, torch.full((1, count), 1.0 / count), persistent=False)
@@ -209,8 +206,8 @@ class LineTrunk(nn.Module):
         self.place_of_cell: Tensor  # [C] which row of `cell_place` each cell begins with
         self.place_of_line: Tensor  # [L]
         incidence = Incidence(variant)
-        self.cell_stem = nn.Linear(AXES * widest + 1 + 5, width, bias=False)
-        self.line_stem = ByAxis(4 * widest + widest, width)
+        self.cell_stem = nn.Linear(AXES * widest + 1 + OF_CELL, width, bias=False)
+        self.line_stem = ByAxis(OF_LINE * widest + widest, width)
         self.board_stem = nn.Linear(variant.tiles + AXES * widest, width)
         self.cell_place = nn.Embedding(variant.cells // 2 + 1, width)
         self.line_place = nn.Embedding(len(line_places), width)
