@@ -12,7 +12,7 @@ import onnx
 import pytest
 import torch
 from torch import Tensor, nn
-from training_testing import GROUPS
+from training_testing import network_of
 
 from azx.export import gate
 from azx.export.emit import emit
@@ -26,16 +26,8 @@ from azx.runtime.modelfile import read_sealed
 from azx.runtime.onnx_evaluator import open_model
 from azx.runtime.variant import MINI, STANDARD, Variant
 from azx.runtime.verify import verify_model
-from azx.trainer.initialise import initialise
-from azx.trainer.network import NetworkConfig, PolicyValueNetwork
 
 CARD = {"network": {"width": 32}, "training": {"games": 7}, "made_by": {"commit": "abc"}}
-
-
-def network(variant: Variant = MINI, trunk: str = "dense") -> PolicyValueNetwork:
-    made = PolicyValueNetwork(variant, NetworkConfig(trunk, 32, 1, GROUPS[trunk]))
-    initialise(made, seed=1, heads=made.heads)
-    return made
 
 
 def refused(
@@ -61,7 +53,7 @@ def refused(
     ("trunk", "variant"), [("dense", STANDARD), ("lines", MINI), ("conv", MINI)]
 )
 def test_a_healthy_network_gets_through(trunk: str, variant: Variant, tmp_path: Path) -> None:
-    module = network(variant, trunk)
+    module = network_of(variant, trunk)
     module.train()
     module.heads.eval()
     before = {name: tensor.clone() for name, tensor in module.state_dict().items()}
@@ -179,12 +171,12 @@ def test_a_file_that_does_not_verify_is_not_written(
         return golden, bounds
 
     monkeypatch.setattr(gate, "_golden", nudged)
-    _, failed = refused(network(), tmp_path)
+    _, failed = refused(network_of(MINI), tmp_path)
     assert list(failed) == ["golden value"]
 
 
 def test_the_original_bug_and_nan_are_refused(tmp_path: Path) -> None:
-    bugged, broken = network(), network()
+    bugged, broken = network_of(MINI), network_of(MINI)
     with torch.no_grad():
         for parameter in bugged.parameters():
             if parameter.ndim == 1:
@@ -262,7 +254,7 @@ def test_modules_that_break_the_contract_are_wrong_use(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=says):
             export_model(module, MINI, tmp_path / "net.onnx", **CARD)
     with pytest.raises(UsageError, match="opset is 18 to 23"):
-        export_model(network(), MINI, tmp_path / "net.onnx", opset=9)
+        export_model(network_of(MINI), MINI, tmp_path / "net.onnx", opset=9)
     assert list(tmp_path.iterdir()) == []
 
 
