@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from safetensors.numpy import load_file, save_file
 from training_testing import SMALL, Silent, network_of, torch_threads, zero_every_vector
 
 from azx.runtime.errors import CheckFailed, RunError, UsageError
+from azx.runtime.models import shipped_model
 from azx.runtime.play import play_games
 from azx.runtime.players import GreedyPlayer, OnePlyPlayer
 from azx.runtime.records import write_games
@@ -177,6 +179,22 @@ def test_a_network_learns_from_a_teacher(tmp_path: Path) -> None:
     assert last["one_ply"] > teacher.metrics[-1]["one_ply"] - 3.0
     broken = tmp_path / "broken"
     train(config, broken, Silent(), teacher=tmp_path / "teacher", stop=lambda: True)
+    train(config, broken, Silent(), resume=True)
+    one, other = (read_checkpoint(tmp_path / run / "last.json") for run in ("unbroken", "broken"))
+    assert all((tensor == other.tensors[name]).all() for name, tensor in one.tensors.items())
+
+
+def test_an_exported_model_teaches(tmp_path: Path) -> None:
+    """From a copy of its own: the run goes on to the same end where the file is gone."""
+    model = tmp_path / "teacher.onnx"
+    shutil.copy(shipped_model("mini"), model)
+    config = replace(SMALL, rounds=2)
+    taught = Silent()
+    train(config, tmp_path / "unbroken", taught, teacher=model)
+    assert taught.metrics[-1]["lesson_loss"] < taught.metrics[0]["lesson_loss"]
+    broken = tmp_path / "broken"
+    train(config, broken, Silent(), teacher=model, stop=lambda: True)
+    model.unlink()
     train(config, broken, Silent(), resume=True)
     one, other = (read_checkpoint(tmp_path / run / "last.json") for run in ("unbroken", "broken"))
     assert all((tensor == other.tensors[name]).all() for name, tensor in one.tensors.items())

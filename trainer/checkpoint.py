@@ -3,7 +3,8 @@
     RUN/last.json                  what is needed to go on; names its weights
     RUN/last-000120.safetensors    network, average, optimiser and replay after round 120
     RUN/best.json, best-....safetensors    the averaged weights that scored best
-    RUN/teacher.json, teacher-....safetensors    the network that is learnt from, where there is one
+    RUN/teacher.json, teacher-....safetensors    a run's network that is learnt from, where there is
+                                   one (an exported one is RUN/teacher.onnx)
 
 The tensors are written first, under a new name; renaming the JSON onto the old one is the moment
 the checkpoint exists. Only then are the older tensors removed.

@@ -16,7 +16,7 @@ from azx.runtime.search.room import check_room
 from azx.runtime.seeds import game_keys
 from azx.trainer.config import TrainConfig
 from azx.trainer.foresight import q_of
-from azx.trainer.parts import PART, play_in_parts
+from azx.trainer.parts import PART, play_in_parts, threads_for
 from azx.trainer.samples import Samples, samples_of
 from azx.trainer.schedule import exploration, lambda_at
 from azx.trainer.selfplay import Progress, Round, judge, play_round, search_round, whole_corrections
@@ -74,8 +74,17 @@ class Taught:
     def samples(self, index: int, progress: Progress | None) -> tuple[Samples, Games]:
         """The teacher's games as it would learn from them itself, with its q beside."""
         samples, games = self.play.samples(index, progress)
-        lesson = q_of(self.teacher.evaluate(samples.boards)).astype(np.float16)
-        return replace(samples, lesson=lesson), games
+        return replace(samples, lesson=self._lesson(samples.boards)), games
+
+    def _lesson(self, boards: NDArray[np.int8]) -> NDArray[np.float16]:
+        """The teacher's q of `boards` [M, C], [M, T, C]."""
+
+        def of_part(part: NDArray[np.int8]) -> NDArray[np.float16]:
+            return q_of(self.teacher.evaluate(part)).astype(np.float16)
+
+        parts = [boards[first : first + PART] for first in range(0, len(boards), PART)]
+        with threads_for(len(parts)) as pool:
+            return np.concatenate(list(pool.map(of_part, parts)))
 
 
 class Recorded:

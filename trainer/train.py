@@ -27,7 +27,6 @@ from azx.trainer.checkpoint import (
     restore,
     save_best,
     save_last,
-    save_teacher,
 )
 from azx.trainer.config import TrainConfig
 from azx.trainer.evaluation import Strength, measure
@@ -40,6 +39,7 @@ from azx.trainer.preflight import Preflight, preflight
 from azx.trainer.samples import Replay
 from azx.trainer.sources import Recorded, SelfPlay, Source, Taught, split
 from azx.trainer.stopping import standing_still
+from azx.trainer.teacher import keep_teacher, kept_teacher, open_teacher
 from azx.trainer.torch_evaluator import TorchEvaluator
 from azx.trainer.watchdog import Watchdog
 
@@ -82,7 +82,7 @@ class Training:
         config: TrainConfig,
         run: Path,
         games: Games | None,
-        teacher: PolicyValueNetwork | None,
+        teacher: Path | None,
     ) -> None:
         """Make the network from the config's seed; it learns from `games`, `teacher` or itself."""
         precision = choose_precision(config.learning.precision)
@@ -102,7 +102,7 @@ class Training:
             learnt_from, self.held_out = split(games)
             self.source = Recorded(learnt_from, evaluator)
         elif teacher is not None:
-            self.source = Taught(config, TorchEvaluator(teacher, precision))
+            self.source = Taught(config, open_teacher(teacher, precision))
         else:
             self.source = SelfPlay(config, evaluator)
         self.round = 0
@@ -313,16 +313,15 @@ def _new(
         raise UsageError("a run learns from recorded games or from a teacher: leave one out")
     if any((run / name).exists() for name in ("last.json", "best.json")):
         raise UsageError(f"{run} holds a run already: --resume goes on with it, or take another")
-    taught_by = None if teacher is None else load_network(teacher)
-    training = Training(config, run, games, None if taught_by is None else taught_by.network)
+    training = Training(config, run, games, teacher)
     if begin_from is not None:
         training.begin_from(load_network(begin_from))
     reporter.passed(preflight(training.learner.network, config.seed))
     write_json(run / "config.json", training.config.to_json())
     if games is not None:
         write_games(run / GAMES, games)
-    if taught_by is not None:
-        save_teacher(run, taught_by)
+    if teacher is not None:
+        keep_teacher(teacher, run)
     return training
 
 
@@ -335,7 +334,7 @@ def _resumed(config: TrainConfig, run: Path, games: Games | None) -> Training:
         config,
         run,
         read_games(run / GAMES) if info["recorded"] else None,
-        load_network(run / "teacher.json").network if info["taught"] else None,
+        kept_teacher(run) if info["taught"] else None,
     )
     training.resume()
     return training

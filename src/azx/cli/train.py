@@ -103,7 +103,11 @@ def train(
     ] = None,
     teacher: Annotated[
         Path | None,
-        typer.Option(help="Learn from the play and judgement of this run or checkpoint."),
+        typer.Option(
+            metavar="PATH",
+            help="Learn from the play and judgement of this run, checkpoint or exported model; "
+            "standard is the one that comes with azx.",
+        ),
     ] = None,
     resume: Annotated[bool, typer.Option(help="Go on with the run in --run.")] = False,
     threads: Annotated[
@@ -121,12 +125,13 @@ def train(
       azx train --preset mini --set network.width=128
       azx train --run runs/quick --resume
       azx train --preset champion --run runs/champion
-      azx train --preset small --teacher runs/champion
+      azx train --preset small --teacher standard
     """
     need_training_packages()
     import torch
 
     from azx.runtime.errors import UsageError
+    from azx.runtime.models import named_model
     from azx.runtime.records import read_games
     from azx.trainer.train import train as train_run
 
@@ -156,7 +161,7 @@ def train(
                     recorded if last else None,
                     resume and stage.rounds_done > 0,
                     stage.begin_from,
-                    teacher if last else None,
+                    named_model(teacher) if teacher and last else None,
                     lambda: bool(asked),
                 )
             if outcome.reason == "stopped":
