@@ -10,7 +10,7 @@ play: $(PLAY)/ready ## set up the runtime alone (no PyTorch) and play a game wit
 	$(PLAY)/bin/azx play
 
 test: $(TEST)/ready lint ## set up everything, check types and style, run all tests
-	$(TEST)/bin/python -m pytest
+	$(TEST)/bin/python -m pytest --numprocesses auto --maxprocesses 4
 
 lint: $(TEST)/ready
 	$(TEST)/bin/ruff check .
@@ -32,7 +32,7 @@ $(PLAY)/ready: pyproject.toml constraints.txt $(shell find src runtime models -t
 $(TEST)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(TEST)
 	$(TEST)/bin/pip install --quiet --constraint constraints.txt torch==2.13.0
-	$(TEST)/bin/pip install --quiet --constraint constraints.txt --editable '.[train,report]' pytest hypothesis ruff mypy jsonschema
+	$(TEST)/bin/pip install --quiet --constraint constraints.txt --editable '.[train,report]' pytest pytest-xdist hypothesis ruff mypy jsonschema
 	# For the gate's tests: networks that others wrote, and an engine that others wrote.
 	$(TEST)/bin/pip install --quiet --constraint constraints.txt transformers openvino
 	touch $@
