@@ -113,19 +113,24 @@ def run(*arguments: object, given: str | None = None) -> Result:
 def refused(result: Result, *said: str, code: int = 2) -> None:
     """One to three lines on stderr that say all of `said`, the exit code, and no traceback."""
     assert result.exit_code == code, result.output
-    assert result.stderr.startswith("error: "), result.stderr
-    assert 1 <= len(result.stderr.splitlines()) <= 3
+    stderr = told(result)
+    assert stderr.startswith("error: "), stderr
+    assert 1 <= len(stderr.splitlines()) <= 3
     assert "Traceback" not in result.output
-    assert "unexpected" not in result.stderr
+    assert "unexpected" not in stderr
     for words in said:
-        assert words in result.stderr
+        assert words in stderr
 
 
 def good(result: Result) -> str:
     assert result.exit_code == 0, result.output
-    # Whichever test comes first has things compiled, which the command says.
-    assert result.stderr in ("", "compiling for this machine, this once (up to 20 s)\n")
+    assert told(result) == ""
     return result.stdout
+
+
+def told(result: Result) -> str:
+    """What stands on stderr, but that whichever test comes first has things compiled."""
+    return result.stderr.removeprefix("compiling for this machine, this once (up to 20 s)\n")
 
 
 #: A game of the made-up model, seed 5, policy alone, after its heading.

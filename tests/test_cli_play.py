@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cli_testing import TRANSCRIPT, good, refused, run
+from cli_testing import TRANSCRIPT, good, refused, run, told
 
 import azx
 from azx.cli.human import judged
@@ -219,7 +219,7 @@ def test_ctrl_c_leaves_whole_games(
     result = run("play", "--model", mini, *options, *files)
     assert result.exit_code == 130
     where = f"are in {record}" if recorded else "nothing was written"
-    assert result.stderr == f"interrupted: 3 of 8 games were finished, and {where}\n"
+    assert told(result) == f"interrupted: 3 of 8 games were finished, and {where}\n"
     assert not report.exists()
     assert record.exists() == recorded
     if recorded:

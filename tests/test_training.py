@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from safetensors.numpy import load_file, save_file
 from training_testing import SMALL, Silent, network_of, torch_threads, zero_every_vector
 
 from azx.runtime.errors import CheckFailed, RunError, UsageError
-from azx.runtime.models import shipped_model
 from azx.runtime.play import play_games
 from azx.runtime.players import GreedyPlayer, OnePlyPlayer
 from azx.runtime.records import write_games
@@ -26,8 +24,9 @@ from azx.runtime.variant import MINI, STANDARD
 from azx.trainer.checkpoint import load_network, read_checkpoint
 from azx.trainer.config import load_config
 from azx.trainer.evaluation import Strength
+from azx.trainer.initialise import initialise
 from azx.trainer.learner import Learner, Losses, StepReport, losses
-from azx.trainer.network import Outputs
+from azx.trainer.network import NetworkConfig, Outputs, PolicyValueNetwork
 from azx.trainer.parts import PART
 from azx.trainer.preflight import preflight
 from azx.trainer.samples import Samples, samples_of
@@ -164,55 +163,6 @@ def test_a_run_begins_from_another(tmp_path: Path) -> None:
     wider = replace(SMALL, network=replace(SMALL.network, width=64))
     with pytest.raises(UsageError, match="the network to begin from is"):
         train(wider, tmp_path / "third", Silent(), begin_from=tmp_path / "first")
-
-
-def test_a_network_learns_from_a_teacher(tmp_path: Path) -> None:
-    """It plays nearly as well in fewer rounds; interrupted and resumed, exactly the same."""
-    more = replace(SMALL, selfplay=replace(SMALL.selfplay, games_per_round=256))
-    teacher, student = Silent(), Silent()
-    train(replace(more, rounds=12), tmp_path / "teacher", teacher)
-    learning = replace(SMALL.learning, rate=4e-3, lambda_start=0.0)
-    config = replace(more, rounds=6, learning=learning, seed=1)
-    train(config, tmp_path / "unbroken", student, teacher=tmp_path / "teacher")
-    first, last = student.metrics[0], student.metrics[-1]
-    assert last["lesson_loss"] < 0.25 * first["lesson_loss"]
-    assert last["one_ply"] > teacher.metrics[-1]["one_ply"] - 3.0
-    broken = tmp_path / "broken"
-    train(config, broken, Silent(), teacher=tmp_path / "teacher", stop=lambda: True)
-    train(config, broken, Silent(), resume=True)
-    one, other = (read_checkpoint(tmp_path / run / "last.json") for run in ("unbroken", "broken"))
-    assert all((tensor == other.tensors[name]).all() for name, tensor in one.tensors.items())
-
-
-def test_an_exported_model_teaches(tmp_path: Path) -> None:
-    """From a copy of its own: the run goes on to the same end where the file is gone."""
-    model = tmp_path / "teacher.onnx"
-    shutil.copy(shipped_model("mini"), model)
-    config = replace(SMALL, rounds=2)
-    taught = Silent()
-    train(config, tmp_path / "unbroken", taught, teacher=model)
-    assert taught.metrics[-1]["lesson_loss"] < taught.metrics[0]["lesson_loss"]
-    broken = tmp_path / "broken"
-    train(config, broken, Silent(), teacher=model, stop=lambda: True)
-    model.unlink()
-    train(config, broken, Silent(), resume=True)
-    one, other = (read_checkpoint(tmp_path / run / "last.json") for run in ("unbroken", "broken"))
-    assert all((tensor == other.tensors[name]).all() for name, tensor in one.tensors.items())
-
-
-def test_teachers_that_cannot_teach_are_refused(tmp_path: Path) -> None:
-    train(replace(SMALL, rounds=1), tmp_path / "teacher", Silent())
-    keys = game_keys(11, 40)
-    games = play_games(GreedyPlayer(MINI), draw_orders(MINI, keys), keys)
-    with pytest.raises(UsageError, match="leave one out"):
-        train(SMALL, tmp_path / "run", Silent(), games, teacher=tmp_path / "teacher")
-    with pytest.raises(UsageError, match="the teacher plays mini, the run is for standard"):
-        train(
-            replace(SMALL, variant="standard"),
-            tmp_path / "run",
-            Silent(),
-            teacher=tmp_path / "teacher",
-        )
 
 
 def test_two_processes_cannot_train_in_one_folder(tmp_path: Path) -> None:
@@ -368,38 +318,50 @@ def test_the_averaged_weights_follow() -> None:
     torch.testing.assert_close(learner.average.heads.q.weight, expected)  # type: ignore[union-attr]
 
 
-def test_a_step_is_the_same_in_any_number_of_threads() -> None:
-    played = play_round(
-        TorchEvaluator(network_of(MINI)), game_keys(0, 80), Exploration(0.3, 5.0), 2, 2
-    )
-    batch = samples_of(played, 0.9)  # 560 samples: two whole parts and the rest
+def batch_of(games: int) -> Samples:
+    """Seven samples a game."""
+    evaluator = TorchEvaluator(network_of(MINI))
+    return samples_of(play_round(evaluator, game_keys(0, games), Exploration(0.3, 5.0), 2, 2), 0.9)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_steps_are_the_same_in_any_number_of_threads(precision: torch.dtype) -> None:
+    """Of the network of two views, whose first layer's weights are used twice in a forward."""
+    batch = batch_of(240)  # 1,680 samples: six whole parts and the rest
+    two_views = NetworkConfig("dense", 32, 1, 4, half_turn=True)
     found = []
-    for threads in (1, 3):
-        learner = Learner(network_of(MINI), SMALL.learning, torch.float32)
+    for threads in (1, 4):
+        network = PolicyValueNetwork(MINI, two_views)
+        initialise(network, 0, network.heads)
+        learner = Learner(network, SMALL.learning, precision)
         with torch_threads(threads):
-            report = learner.step(batch)
+            reports = [learner.step(batch) for _ in range(3)]
             assert torch.get_num_threads() == threads
-        found.append((report, learner.network.state_dict()))
-    (one, weights), (three, weights_too) = found
-    assert one == three
-    assert all(torch.equal(weights[name], weights_too[name]) for name in weights)
+        found.append((reports, network.state_dict(), learner.average.state_dict()))
+    (reports, *weights), (reports_too, *weights_too) = found
+    assert reports == reports_too
+    for one, other in zip(weights, weights_too, strict=True):
+        assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_a_batch_in_parts_is_judged_by_their_mean() -> None:
-    played = play_round(
-        TorchEvaluator(network_of(MINI)), game_keys(1, 80), Exploration(0.3, 5.0), 1, 0
-    )
-    batch = samples_of(played, 0.9)
-    network = network_of(MINI).requires_grad_(False)
-    report = Learner(network_of(MINI), SMALL.learning, torch.float32).step(batch)
-    shares, squares = [], []
-    for part in batch.parts(PART):
+    batch = batch_of(80)  # 560 samples: two whole parts and the rest
+    unclipped = replace(SMALL.learning, clip=1e9)
+    learner = Learner(network_of(MINI), unclipped, torch.float32)
+    report = learner.step(batch)
+    network = network_of(MINI)
+    expected, squares = torch.zeros(()), 0.0
+    parts = batch.parts(PART)
+    assert [len(part) for part in parts] == [256, 256, 48]
+    for part in parts:
         outputs = network(torch.from_numpy(part.boards))
-        shares.append(len(part) / len(batch))
-        squares.append(float(losses(network, outputs, part, SMALL.learning.temperature).q))
-    assert len(shares) == 3
-    assert sum(shares) == pytest.approx(1.0)
-    assert float(report.losses.q) == pytest.approx(np.dot(shares, squares), rel=1e-5)
+        of_part = losses(network, outputs, part, unclipped.temperature)
+        expected = expected + len(part) / len(batch) * of_part.total(unclipped.policy_weight)
+        squares += len(part) / len(batch) * float(of_part.q.detach())
+    assert float(report.losses.q) == pytest.approx(squares, rel=1e-5)
+    expected.backward()
+    for parameter, alone in zip(learner.network.parameters(), network.parameters(), strict=True):
+        torch.testing.assert_close(parameter.grad, alone.grad)
 
 
 def test_too_few_recorded_games_are_refused(tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ class ConvTrunk(nn.Module):
     def forward(self, features: Features) -> Tensor:
         """To [B, width, S, S]."""
         everywhere = features.filled.unsqueeze(1) * 0.0 + 1.0  # [B, 1, C], the batch left free
-        # [B, 4, L, N/A] to [B, (4, N/A, A), C]: what each cell's own three lines say.
+        # [B, K, L, N/A] to [B, (K, N/A, A), C]: what each cell's own three lines say.
         by_number = features.lines.transpose(2, 3).flatten(1, 2)
         lines = (by_number @ self.lines_at).unflatten(2, (AXES, -1)).flatten(1, 2)
         planes = torch.cat(

@@ -131,29 +131,30 @@ class Learner:
                 list(self.network.parameters()),
                 self.config.average_rate,
             )
-        by_name = zip(*(losses for losses, _ in found), strict=True)
+        by_name = zip(*(of_part for of_part, _ in found), strict=True)
         return StepReport(Losses(*(_weighted(loss, shares) for loss in by_name)), float(norm))
 
     def _judged(self, part: Samples) -> tuple[Losses, tuple[Tensor, ...]]:
-        """The losses of a part of a batch, and their gradients by parameter."""
+        """The losses of a part of a batch, and the gradient of their total by parameter."""
         device = next(self.network.parameters()).device
         boards = torch.from_numpy(part.boards).to(device)
         enabled = self.precision == torch.bfloat16
-        with torch.autocast(device.type, torch.bfloat16, enabled=enabled):
+        # Autocast's cache of cast weights is one for all threads, and whoever leaves first empties
+        # it: a weight that is used twice would be cast once or twice as it happens.
+        with torch.autocast(device.type, torch.bfloat16, enabled, cache_enabled=False):
             outputs = self.network(boards)
         found = losses(self.network, outputs, part, self.config.temperature)
         gradients = torch.autograd.grad(
-            found.total(self.config.policy_weight), list(self.network.parameters())
+            found.total(self.config.policy_weight),
+            list(self.network.parameters()),
+            materialize_grads=True,  # a weight that is not used has a gradient of 0
         )
         return Losses(*(loss.detach() for loss in found)), gradients
 
 
 def _weighted(of_parts: Sequence[Tensor], shares: list[float]) -> Tensor:
     """The mean of what was found for each part, by the parts' shares."""
-    return sum(
-        (share * found for share, found in zip(shares, of_parts, strict=True)),
-        start=torch.zeros(()),
-    )
+    return torch.stack([share * f for share, f in zip(shares, of_parts, strict=True)]).sum(dim=0)
 
 
 def choose_precision(name: str) -> torch.dtype:

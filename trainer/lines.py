@@ -94,7 +94,7 @@ class Incidence(nn.Module):
         lines = len(variant.lines)
         axes = torch.from_numpy(variant.tables.line_axis[:lines]).long()
         of_axis = (axes == torch.arange(AXES).unsqueeze(1)).to(torch.float32) * (AXES / lines)
-        self.register_buffer("on_line", torch.from_numpy(variant.on_line), persistent=False)
+        self.register_buffer("on_line", torch.tensor(variant.on_line), persistent=False)
         self.register_buffer("of_axis", of_axis, persistent=False)
         for name, count in (("all_cells", variant.cells), ("all_lines", lines)):
             self.register_buffer(name, torch.full((1, count), 1.0 / count), persistent=False)
@@ -224,7 +224,7 @@ class LineTrunk(nn.Module):
         cells = torch.cat(
             (features.cells, features.filled.unsqueeze(2), features.prospects.transpose(1, 2)), 2
         ).transpose(0, 1)
-        # [B, 4, L, N / A] to [L, B, 4 x N / A], and beside it the tiles left of the axis's numbers.
+        # [B, K, L, N / A] to [L, B, K x N / A], and beside it the tiles left of the axis's numbers.
         lines = features.lines.permute(2, 0, 1, 3).flatten(2)
         left = features.numbers_left.unflatten(1, (AXES, -1)).transpose(0, 1)
         left = left.repeat_interleave(len(lines) // AXES, dim=0)

@@ -19,7 +19,16 @@ class Stage:
     config: TrainConfig
     run: Path
     begin_from: Path | None  # a run or checkpoint whose weights it begins with
-    rounds_done: int
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is anything to resume."""
+        return (self.run / "last.json").exists()
+
+    @property
+    def rounds_done(self) -> int:
+        """How many rounds its last checkpoint has behind it."""
+        return int(read_info(self.run / "last.json")["round"]) if self.begun else 0
 
 
 def stages_of(config: TrainConfig, run: Path, begin_from: Path | None = None) -> list[Stage]:
@@ -32,7 +41,7 @@ def stages_of(config: TrainConfig, run: Path, begin_from: Path | None = None) ->
     if begin_from is not None:
         config = replace(config, begins_from=None)
     if config.begins_from is None:
-        return [Stage(config, run, begin_from, _rounds_done(run))]
+        return [Stage(config, run, begin_from)]
     before = load_config(config.begins_from, [])
     if before.begins_from is not None:
         raise UsageError(
@@ -41,8 +50,8 @@ def stages_of(config: TrainConfig, run: Path, begin_from: Path | None = None) ->
         )
     first = run / Path(config.begins_from).stem
     return [
-        Stage(before, first, None, _rounds_done(first)),
-        Stage(config, run, first / "last.json", _rounds_done(run)),
+        Stage(before, first, None),
+        Stage(config, run, first / "last.json"),
     ]
 
 
@@ -60,15 +69,10 @@ def stages_begun(run: Path) -> list[Stage]:
     except ValueError as error:
         raise RunError(f"{path} is no readable config: {error}") from error
     stages = stages_of(config, run)
-    while len(stages) > 1 and (stages[1].rounds_done or _finished(stages[0])):
+    while len(stages) > 1 and (stages[1].begun or _finished(stages[0])):
         stages = stages[1:]
     return stages
 
 
 def _finished(stage: Stage) -> bool:
     return stage.rounds_done >= stage.config.rounds
-
-
-def _rounds_done(run: Path) -> int:
-    checkpoint = run / "last.json"
-    return int(read_info(checkpoint)["round"]) if checkpoint.exists() else 0

@@ -39,7 +39,7 @@ from azx.trainer.preflight import Preflight, preflight
 from azx.trainer.samples import Replay
 from azx.trainer.sources import Recorded, SelfPlay, Source, Taught, split
 from azx.trainer.stopping import standing_still
-from azx.trainer.teacher import keep_teacher, kept_teacher, open_teacher
+from azx.trainer.teacher import Teacher, kept_teacher, read_teacher
 from azx.trainer.torch_evaluator import TorchEvaluator
 from azx.trainer.watchdog import Watchdog
 
@@ -82,7 +82,7 @@ class Training:
         config: TrainConfig,
         run: Path,
         games: Games | None,
-        teacher: Path | None,
+        teacher: Teacher | None,
     ) -> None:
         """Make the network from the config's seed; it learns from `games`, `teacher` or itself."""
         precision = choose_precision(config.learning.precision)
@@ -102,7 +102,7 @@ class Training:
             learnt_from, self.held_out = split(games)
             self.source = Recorded(learnt_from, evaluator)
         elif teacher is not None:
-            self.source = Taught(config, open_teacher(teacher, precision))
+            self.source = Taught(config, teacher.evaluator(precision))
         else:
             self.source = SelfPlay(config, evaluator)
         self.round = 0
@@ -313,15 +313,17 @@ def _new(
         raise UsageError("a run learns from recorded games or from a teacher: leave one out")
     if any((run / name).exists() for name in ("last.json", "best.json")):
         raise UsageError(f"{run} holds a run already: --resume goes on with it, or take another")
-    training = Training(config, run, games, teacher)
+    taught_by = None if teacher is None else read_teacher(teacher)
+    training = Training(config, run, games, taught_by)
     if begin_from is not None:
         training.begin_from(load_network(begin_from))
     reporter.passed(preflight(training.learner.network, config.seed))
     write_json(run / "config.json", training.config.to_json())
     if games is not None:
         write_games(run / GAMES, games)
-    if teacher is not None:
-        keep_teacher(teacher, run)
+    if taught_by is not None:
+        taught_by.keep(run)
+    training.save()  # from here on there is a run to resume, with its teacher or games
     return training
 
 

@@ -104,14 +104,19 @@ def train(
     teacher: Annotated[
         Path | None,
         typer.Option(
-            metavar="PATH",
-            help="Learn from the play and judgement of this run, checkpoint or exported model; "
-            "standard is the one that comes with azx.",
+            help="Learn from the play and judgement of this run, checkpoint or .onnx file, or of "
+            "one that comes with azx: standard, standard-small, mini.",
         ),
     ] = None,
     resume: Annotated[bool, typer.Option(help="Go on with the run in --run.")] = False,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads; default: every core.", show_default=False)
+        int | None,
+        typer.Option(
+            min=1,
+            help="Threads; default: every core. At most one for each 256 games of a round and 256 "
+            "samples of a batch; the result is the same with any number.",
+            show_default=False,
+        ),
     ] = None,
 ) -> None:
     """Train a network by self-play, or from recorded games.
@@ -159,7 +164,7 @@ def train(
                     stage.run,
                     _Screen(console, bar, stage.config.rounds, stage.rounds_done),
                     recorded if last else None,
-                    resume and stage.rounds_done > 0,
+                    resume and stage.begun,
                     stage.begin_from,
                     named_model(teacher) if teacher and last else None,
                     lambda: bool(asked),
