@@ -25,7 +25,7 @@ from azx.trainer.checkpoint import load_network, read_checkpoint
 from azx.trainer.config import load_config
 from azx.trainer.evaluation import Strength
 from azx.trainer.initialise import initialise
-from azx.trainer.learner import Learner, Losses, StepReport, losses
+from azx.trainer.learner import RISE, Learner, Losses, StepReport, losses
 from azx.trainer.network import NetworkConfig, Outputs, PolicyValueNetwork
 from azx.trainer.parts import PART
 from azx.trainer.preflight import preflight
@@ -303,6 +303,20 @@ def test_the_loss_asks_for_the_placements_that_were_looked_at() -> None:
     at, second = MINI.cells, MINI.tiles * MINI.cells
     errors = [2.0, second + at + 3, 1 - 10.0, 4 * at + 6 - 10.0, second + 5 * at - 10.0]
     assert float(found.q) == pytest.approx(np.mean(np.square(errors)), rel=1e-6)
+
+
+def test_the_rate_rises_and_falls() -> None:
+    learner = Learner(network_of(MINI), SMALL.learning, torch.float32)
+    rates = []
+    for progress in np.linspace(0.0, 1.0, 1001):
+        learner.set_rate(float(progress))
+        rates.append(learner.optimizer.param_groups[0]["lr"])
+    highest = int(np.argmax(rates))
+    assert highest == 1000 * RISE
+    assert rates[0] == rates[-1] == 0.0
+    assert (np.diff(rates[: highest + 1]) > 0).all()
+    assert (np.diff(rates[highest:]) < 0).all()
+    assert rates[highest] == pytest.approx(SMALL.learning.rate, rel=0.01)
 
 
 def test_the_averaged_weights_follow() -> None:

@@ -43,7 +43,7 @@ class SelfPlayConfig:
 class LearningConfig:
     """How the network learns from them."""
 
-    rate: float = 1e-3  # falls to 0 along a half cosine
+    rate: float = 1e-3  # rises at first, then falls to 0 along a half cosine
     batch_size: int = 512
     passes: float = 3.0  # how often a position is learnt from
     replay_rounds: int = 4  # positions older than this are forgotten

@@ -20,6 +20,9 @@ from azx.trainer.network import POINTS, Outputs, PolicyValueNetwork
 from azx.trainer.parts import PART, threads_for
 from azx.trainer.samples import Samples
 
+#: Share of a run in which the learning rate rises to what it falls from.
+RISE = 0.02
+
 
 class Losses(NamedTuple):
     """Of one batch. Squared errors are in points²; the policy's are in nats, per tile."""
@@ -109,8 +112,13 @@ class Learner:
         )
 
     def set_rate(self, progress: float) -> None:
-        """The learning rate at `progress`, from 0 to 1 over the run: half a cosine."""
+        """The learning rate at `progress`, from 0 to 1 over the run: a short rise, half a cosine.
+
+        Without the rise a network that begins with trained weights lost most of what it knew in its
+        first round: Adam's first steps are all of full size, whatever the gradient (docs/log.md).
+        """
         rate = self.config.rate * 0.5 * (1.0 + math.cos(math.pi * progress))
+        rate *= min(1.0, progress / RISE)
         for group in self.optimizer.param_groups:
             group["lr"] = rate
 
