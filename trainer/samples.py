@@ -66,14 +66,13 @@ class Samples:
 
     def parts(self, size: int) -> list[Samples]:
         """The samples in their order, `size` at a time; views, no copies."""
-        columns = {f.name: getattr(self, f.name) for f in fields(self)}
+        columns = [getattr(self, f.name) for f in fields(self)]
+
+        def cut(column: Any, first: int) -> Any:
+            return None if column is None else column[first : first + size]
+
         return [
-            Samples(
-                **{
-                    name: None if column is None else column[first : first + size]
-                    for name, column in columns.items()
-                }
-            )
+            Samples(*(cut(column, first) for column in columns))
             for first in range(0, len(self), size)
         ]
 
