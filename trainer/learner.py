@@ -17,7 +17,7 @@ from azx.runtime.contract import MASKED_LOGIT
 from azx.runtime.rules import all_gains, tiles_left
 from azx.trainer.config import LearningConfig
 from azx.trainer.network import POINTS, Outputs, PolicyValueNetwork
-from azx.trainer.parts import PART, threads_for
+from azx.trainer.parts import PART, each_part
 from azx.trainer.samples import Samples
 
 #: Share of a run in which the learning rate rises to what it falls from.
@@ -125,8 +125,7 @@ class Learner:
     def step(self, batch: Samples) -> StepReport:
         """One optimiser step on `batch`, whose loss is the mean of its parts'."""
         parts = batch.parts(PART)
-        with threads_for(len(parts)) as pool:
-            found = list(pool.map(self._judged, parts))
+        found = each_part(self._judged, parts)
         shares = [len(part) / len(batch) for part in parts]
         gradients = zip(*(gradient for _, gradient in found), strict=True)
         for parameter, of_parts in zip(self.network.parameters(), gradients, strict=True):

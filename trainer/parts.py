@@ -7,11 +7,12 @@ there are, and so is what comes of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from functools import partial
 from threading import Event, Lock
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -23,6 +24,9 @@ from azx.trainer.selfplay import Progress, Round
 #: parts, so more than four threads do not help there.
 PART = 256
 
+Row = TypeVar("Row", bound=np.generic)
+Part = TypeVar("Part")
+Found = TypeVar("Found")
 PlayPart = Callable[[NDArray[np.uint64], Progress], Round]
 
 
@@ -31,7 +35,7 @@ class _Stopped(Exception):
 
 
 @contextmanager
-def threads_for(parts: int) -> Iterator[ThreadPoolExecutor]:
+def _threads_for(parts: int) -> Iterator[ThreadPoolExecutor]:
     """As many threads as torch has, but no more than `parts`; torch has one in each of them."""
     threads = torch.get_num_threads()
     # Torch also keeps the number for threads that it has not seen yet, hence it is put back.
@@ -43,13 +47,24 @@ def threads_for(parts: int) -> Iterator[ThreadPoolExecutor]:
         torch.set_num_threads(threads)
 
 
+def parts_of(rows: NDArray[Row]) -> list[NDArray[Row]]:
+    """`rows` in their order, `PART` at a time; views, no copies."""
+    return [rows[first : first + PART] for first in range(0, len(rows), PART)]
+
+
+def each_part(work: Callable[[Part], Found], parts: Sequence[Part]) -> list[Found]:
+    """What `work` finds of each of `parts`, in their order, in as many threads as torch has."""
+    with _threads_for(len(parts)) as pool:
+        return list(pool.map(work, parts))
+
+
 def play_in_parts(play: PlayPart, keys: NDArray[np.uint64], progress: Progress | None) -> Round:
     """`play` the games of `keys` [G], in as many threads as torch has.
 
     `progress(turns, of)` counts the turns of all parts; it is called from their threads, one call
     at a time. Where a part fails, and on Ctrl-C, the others end with the turn they are at.
     """
-    parts = [keys[first : first + PART] for first in range(0, len(keys), PART)]
+    parts = parts_of(keys)
     done, lock, stop = 0, Lock(), Event()
 
     def turn_played(turn: int, turns: int) -> None:
@@ -61,7 +76,7 @@ def play_in_parts(play: PlayPart, keys: NDArray[np.uint64], progress: Progress |
             if progress is not None:
                 progress(done, turns * len(parts))
 
-    with threads_for(len(parts)) as pool:
+    with _threads_for(len(parts)) as pool:
         playing = [pool.submit(play, part, turn_played) for part in parts]
         try:
             for played in as_completed(playing):

@@ -16,7 +16,7 @@ from azx.runtime.search.room import check_room
 from azx.runtime.seeds import game_keys
 from azx.trainer.config import TrainConfig
 from azx.trainer.foresight import q_of
-from azx.trainer.parts import PART, play_in_parts, threads_for
+from azx.trainer.parts import PART, each_part, parts_of, play_in_parts
 from azx.trainer.samples import Samples, samples_of
 from azx.trainer.schedule import exploration, lambda_at
 from azx.trainer.selfplay import Progress, Round, judge, play_round, search_round, whole_corrections
@@ -82,9 +82,7 @@ class Taught:
         def of_part(part: NDArray[np.int8]) -> NDArray[np.float16]:
             return q_of(self.teacher.evaluate(part)).astype(np.float16)
 
-        parts = [boards[first : first + PART] for first in range(0, len(boards), PART)]
-        with threads_for(len(parts)) as pool:
-            return np.concatenate(list(pool.map(of_part, parts)))
+        return np.concatenate(each_part(of_part, parts_of(boards)))
 
 
 class Recorded:
