@@ -65,7 +65,7 @@ def test_time_is_shared_by_all_blocks() -> None:
     assert len(search._blocks) == 4
     visits = search.run(STANDARD.empty_boards(games), tiles, keys).visits.sum(axis=1)
     assert visits.max() < 2_000, "the time is what ends it"
-    assert visits.min() > 0.2 * visits.max()  # other tests take time from one block or another
+    assert visits.min() > 0.5 * visits.max()
 
 
 def test_the_clock_is_looked_at_where_no_network_is_asked() -> None:
@@ -77,7 +77,7 @@ def test_the_clock_is_looked_at_where_no_network_is_asked() -> None:
     search.run(board, tile, game_keys(0, 1))
     start = time.monotonic()
     search.run(board, tile, game_keys(1, 1))
-    assert time.monotonic() - start < 2.0
+    assert time.monotonic() - start < 0.4
 
 
 def test_there_is_room_for_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
