@@ -24,7 +24,7 @@ from azx.trainer.foresight import EXACT_CELLS
 from azx.trainer.parts import PART, play_in_parts
 from azx.trainer.samples import Samples, lambda_returns, samples_of
 from azx.trainer.selfplay import Exploration, Round, play_round, search_round, whole_corrections
-from azx.trainer.sources import SelfPlay
+from azx.trainer.sources import Played
 from azx.trainer.torch_evaluator import TorchEvaluator
 
 
@@ -33,7 +33,7 @@ def test_lambda_returns_by_hand() -> None:
     games = Games(MINI, orders, cells)
     gains = games.gains()[0].astype(float)
     values = np.append(np.arange(7.0, 0.0, -1.0), 0.0)[None].astype(np.float32)
-    played = Round.empty(games, 0, None)
+    played = Round.empty(games, 0, None, keep_q=False)
     played.values[:], played.luck[:] = values, 4.0
     played.correction[:] = whole_corrections(played)
     made = np.append(gains[::-1].cumsum()[::-1], 0.0)
@@ -148,7 +148,7 @@ def test_self_play_is_the_same_in_any_number_of_threads(simulations: int) -> Non
     settings = {"games_per_round": games, "simulations": simulations, "candidates": 2}
     settings["other_tiles"] = 0 if simulations else 2
     config = load_config("mini", [f"selfplay.{name}={n}" for name, n in settings.items()])
-    source = SelfPlay(config, TorchEvaluator(network_of(MINI)))
+    source = Played(config, TorchEvaluator(network_of(MINI)), lesson=False)
     found = []
     turns: list[tuple[int, int]] = []
     for threads in (1, 3):

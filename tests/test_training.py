@@ -22,7 +22,7 @@ from azx.runtime.seeds import draw_orders, game_keys
 from azx.runtime.solver import Solution, expected_score, policy_of
 from azx.runtime.variant import MINI, STANDARD
 from azx.trainer.checkpoint import load_network, read_checkpoint
-from azx.trainer.config import load_config
+from azx.trainer.config import TrainConfig, load_config
 from azx.trainer.evaluation import Strength
 from azx.trainer.initialise import initialise
 from azx.trainer.learner import RISE, Learner, Losses, StepReport, losses
@@ -72,7 +72,9 @@ def test_it_learns_from_recorded_games(mini_solution: Solution, tmp_path: Path) 
     assert last["held_out_value_loss"] > 0.7 * last["held_out_value_floor"]
 
 
-def _trained(tmp_path: Path, name: str, stop_after: int | None) -> tuple[Path, list[Outcome]]:
+def _trained(
+    tmp_path: Path, name: str, stop_after: int | None, config: TrainConfig = SMALL
+) -> tuple[Path, list[Outcome]]:
     run = tmp_path / name
     rounds: list[int] = []
 
@@ -80,16 +82,18 @@ def _trained(tmp_path: Path, name: str, stop_after: int | None) -> tuple[Path, l
         rounds.append(1)
         return len(rounds) == stop_after
 
-    outcomes = [train(SMALL, run, Silent(), stop=stop)]
+    outcomes = [train(config, run, Silent(), stop=stop)]
     if stop_after is not None:
-        outcomes.append(train(SMALL, run, Silent(), resume=True))
+        outcomes.append(train(config, run, Silent(), resume=True))
     return run, outcomes
 
 
-def test_a_resumed_run_ends_like_an_unbroken_one(tmp_path: Path) -> None:
-    unbroken, _ = _trained(tmp_path, "unbroken", None)
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_resumed_run_ends_like_an_unbroken_one(tmp_path: Path, optimizer: str) -> None:
+    config = replace(SMALL, learning=replace(SMALL.learning, optimizer=optimizer))
+    unbroken, _ = _trained(tmp_path, "unbroken", None, config)
     for stop_after in (1, 3):
-        broken, outcomes = _trained(tmp_path, f"broken{stop_after}", stop_after)
+        broken, outcomes = _trained(tmp_path, f"broken{stop_after}", stop_after, config)
         assert outcomes[0].reason == "stopped"
         assert outcomes[1].reason == "finished"
         a, b = (read_checkpoint(run / "last.json") for run in (unbroken, broken))
@@ -306,11 +310,14 @@ def test_the_loss_asks_for_the_placements_that_were_looked_at() -> None:
 
 
 def test_the_rate_rises_and_falls() -> None:
-    learner = Learner(network_of(MINI), SMALL.learning, torch.float32)
+    settings = replace(SMALL.learning, optimizer="muon")
+    learner = Learner(network_of(MINI, "lines"), settings, torch.float32)
     rates = []
     for progress in np.linspace(0.0, 1.0, 1001):
         learner.set_rate(float(progress))
-        rates.append(learner.optimizer.param_groups[0]["lr"])
+        of_all = {o.param_groups[0]["lr"] for o in learner.optimizers.values()}
+        assert len(of_all) == 1
+        rates.append(of_all.pop())
     highest = int(np.argmax(rates))
     assert highest == 1000 * RISE
     assert rates[0] == rates[-1] == 0.0

@@ -86,8 +86,9 @@ def save_last(
 ) -> None:
     """Write all that an unbroken run would have in memory."""
     optimizer = {
-        f"optimizer.{index}.{name}": value.detach().cpu().numpy()
-        for index, state in learner.optimizer.state_dict()["state"].items()
+        f"{kind}.{index}.{name}": value.detach().cpu().numpy()
+        for kind, optimizer in learner.optimizers.items()
+        for index, state in optimizer.state_dict()["state"].items()
         for name, value in state.items()
     }
     remembered = {f"replay.{name}": array for name, array in replay.to_arrays().items()}
@@ -149,12 +150,13 @@ def restore(checkpoint: Checkpoint, learner: Learner, replay: Replay) -> None:
     tensors = checkpoint.tensors
     _load(checkpoint.path, learner.network, _part(tensors, "network"))
     _load(checkpoint.path, learner.average, _part(tensors, "average"))
-    state: dict[int, dict[str, torch.Tensor]] = {}
-    for name, value in _part(tensors, "optimizer").items():
-        index, _, field = name.partition(".")
-        state.setdefault(int(index), {})[field] = torch.from_numpy(value.copy())
-    groups = learner.optimizer.state_dict()["param_groups"]
-    learner.optimizer.load_state_dict({"state": state, "param_groups": groups})
+    for kind, optimizer in learner.optimizers.items():
+        state: dict[int, dict[str, torch.Tensor]] = {}
+        for name, value in _part(tensors, kind).items():
+            index, _, field = name.partition(".")
+            state.setdefault(int(index), {})[field] = torch.from_numpy(value.copy())
+        groups = optimizer.state_dict()["param_groups"]
+        optimizer.load_state_dict({"state": state, "param_groups": groups})
     try:
         replay.from_arrays(_part(tensors, "replay"))
     except KeyError as error:

@@ -43,6 +43,7 @@ class SelfPlayConfig:
 class LearningConfig:
     """How the network learns from them."""
 
+    optimizer: str = "adamw"  # or muon, for the matrices inside the network
     rate: float = 1e-3  # rises at first, then falls to 0 along a half cosine
     batch_size: int = 512
     passes: float = 3.0  # how often a position is learnt from
@@ -54,6 +55,9 @@ class LearningConfig:
     lambda_until: float = 0.2  # ... this share of the run
     average_rate: float = 0.02  # of the averaged weights that play, are evaluated and exported
     policy_weight: float = 0.05  # of the cross-entropy, beside the squared error in units of POINTS
+    # Learn of all placements what q says already, beside what is found of those looked at: what
+    # nobody looks at stays where it is instead of drifting.
+    hold_q: bool = False
     temperature: float = 2.0  # points; the policy learns softmax((gain + q) / temperature)
     precision: str = "auto"  # float32, bfloat16, or the faster of them on this processor
 
@@ -135,6 +139,8 @@ class TrainConfig:
                 f"selfplay.other_tiles must be at most the {variant.tiles - variant.cells} tiles "
                 f"that are never drawn on {self.variant}, found {s.other_tiles}"
             )
+        if n.optimizer not in ("adamw", "muon"):
+            raise UsageError(f"learning.optimizer is adamw or muon, found {n.optimizer!r}")
         if n.precision not in ("auto", "float32", "bfloat16"):
             raise UsageError(
                 f"learning.precision is auto, float32 or bfloat16, found {n.precision!r}"

@@ -10,12 +10,14 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import log_softmax, mse_loss
+from torch.optim import Optimizer
 
 from azx.runtime.contract import MASKED_LOGIT
 from azx.runtime.rules import all_gains, tiles_left
 from azx.trainer.config import LearningConfig
+from azx.trainer.muon import Muon
 from azx.trainer.network import POINTS, Outputs, PolicyValueNetwork
 from azx.trainer.parts import PART, each_part
 from azx.trainer.samples import Samples
@@ -107,9 +109,15 @@ class Learner:
     ) -> None:
         self.network, self.config, self.precision = network, config, precision
         self.average = copy.deepcopy(network).requires_grad_(False).eval()
-        self.optimizer = torch.optim.AdamW(
-            network.parameters(), lr=config.rate, weight_decay=config.weight_decay, fused=True
+        matrices, others = (
+            _by_kind(network) if config.optimizer == "muon" else ([], list(network.parameters()))
         )
+        settings = {"lr": config.rate, "weight_decay": config.weight_decay}
+        self.optimizers: dict[str, Optimizer] = {
+            "optimizer": torch.optim.AdamW(others, **settings, fused=True)
+        }
+        if matrices:
+            self.optimizers["muon"] = Muon(matrices, **settings)
 
     def set_rate(self, progress: float) -> None:
         """The learning rate at `progress`, from 0 to 1 over the run: a short rise, half a cosine.
@@ -119,8 +127,9 @@ class Learner:
         """
         rate = self.config.rate * 0.5 * (1.0 + math.cos(math.pi * progress))
         rate *= min(1.0, progress / RISE)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
+        for optimizer in self.optimizers.values():
+            for group in optimizer.param_groups:
+                group["lr"] = rate
 
     def step(self, batch: Samples) -> StepReport:
         """One optimiser step on `batch`, whose loss is the mean of its parts'."""
@@ -131,7 +140,8 @@ class Learner:
         for parameter, of_parts in zip(self.network.parameters(), gradients, strict=True):
             parameter.grad = _weighted(of_parts, shares)
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
-        self.optimizer.step()
+        for optimizer in self.optimizers.values():
+            optimizer.step()
         with torch.no_grad():
             torch._foreach_lerp_(
                 list(self.average.parameters()),
@@ -157,6 +167,20 @@ class Learner:
             materialize_grads=True,  # a weight that is not used has a gradient of 0
         )
         return Losses(*(loss.detach() for loss in found)), gradients
+
+
+def _by_kind(network: PolicyValueNetwork) -> tuple[list[Tensor], list[Tensor]]:
+    """The matrices from one thing known to another, and all other parameters.
+
+    What reads the board and what gives the answers is no such matrix (Jordan et al. 2024).
+    """
+    inner = [
+        module.weight
+        for module in network.trunk.modules()
+        if isinstance(module, nn.Linear) and module.in_features == network.config.width
+    ]
+    kept = {id(matrix) for matrix in inner}
+    return inner, [p for p in network.parameters() if id(p) not in kept]
 
 
 def _weighted(of_parts: Sequence[Tensor], shares: list[float]) -> Tensor:

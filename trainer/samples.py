@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from azx.runtime.rules import half_turn
 from azx.trainer.selfplay import Round
 
-#: Fields that are None without a search, and without a teacher.
+#: Fields that are None without a search, and without a lesson.
 MAY_LACK = ("policy", "lesson")
 
 
@@ -33,7 +33,7 @@ class Samples:
     #: [M, C] where a better player would lay the tile; None: the network's own q decides, for all
     #: next tiles at once.
     policy: NDArray[np.float32] | None
-    #: [M, T, C] a teacher's q before the placement; None: there is no teacher.
+    #: [M, T, C] q before the placement as whoever played says it; None: it is not learnt from.
     lesson: NDArray[np.float16] | None
 
     def __len__(self) -> int:
@@ -98,10 +98,10 @@ def lambda_returns(played: Round, lam: float) -> tuple[NDArray[np.float32], NDAr
 
 
 def samples_of(played: Round, lam: float) -> Samples:
-    """Every decision of a round of games."""
+    """Every decision of a round of games; the q that was kept is the lesson."""
     games, cells = played.games.orders.shape
     returns, floor = lambda_returns(played, lam)
-    policy = played.policy
+    policy, q = played.policy, played.q
     return Samples(
         played.games.boards()[:, :-1].reshape(-1, cells),
         played.games.orders.ravel(),
@@ -112,7 +112,7 @@ def samples_of(played: Round, lam: float) -> Samples:
         played.others_after.reshape(games * cells, -1),
         floor[:, 1:].ravel(),
         None if policy is None else policy.reshape(games * cells, cells),
-        lesson=None,
+        None if q is None else q.reshape(games * cells, *q.shape[2:]),
     )
 
 

@@ -44,9 +44,12 @@ class Round:
     others: NDArray[np.int8]  # [G, C, K] their cells, -1 where there was no such placement
     others_after: NDArray[np.float32]  # [G, C, K] the points to come after them
     policy: NDArray[np.float32] | None  # [G, C, C] the search's improved policy, where one searched
+    q: NDArray[np.float16] | None  # [G, C, T, C] before each placement, where it is kept
 
     @classmethod
-    def empty(cls, games: Games, others: int, policy: NDArray[np.float32] | None) -> Round:
+    def empty(
+        cls, games: Games, others: int, policy: NDArray[np.float32] | None, keep_q: bool
+    ) -> Round:
         """Room for what is found in `games`, `others` further placements a decision."""
         count, size = games.orders.shape
         return cls(
@@ -59,6 +62,7 @@ class Round:
             others=np.full((count, size, others), -1, dtype=np.int8),
             others_after=np.zeros((count, size, others), dtype=np.float32),
             policy=policy,
+            q=np.empty((count, size, games.variant.tiles, size), np.float16) if keep_q else None,
         )
 
     @classmethod
@@ -108,6 +112,7 @@ def play_round(
     exploration: Exploration,
     candidates: int,
     other_tiles: int,
+    keep_q: bool = False,
     progress: Progress | None = None,
 ) -> Round:
     """Play a game for each of `keys` [G]; `progress(turn, turns)`.
@@ -118,7 +123,7 @@ def play_round(
     the best by gain + q. Every one of them says what q should have been, and the best of them
     without noise, beside the best gain + q for this tile, what the value should have been.
     So, for q alone, does the best cell of each of `other_tiles` tiles that did not come: most of
-    what q says is of such.
+    what q says is of such. What it says of all placements is kept where `keep_q`.
     """
     variant = evaluator.variant
     orders = draw_orders(variant, keys)
@@ -126,13 +131,15 @@ def play_round(
     boards = variant.empty_boards(games)
     rows = np.arange(games)
     to_play = Games(variant, orders, np.empty_like(orders))
-    round_ = Round.empty(to_play, candidates - 1 + other_tiles, None)
+    round_ = Round.empty(to_play, candidates - 1 + other_tiles, None, keep_q)
     preference = np.empty((games, size), dtype=np.float32)
     explored = np.empty(games, dtype=np.bool_)
     ahead = look_ahead(evaluator, boards)
     for k in range(size):
         tiles = np.ascontiguousarray(orders[:, k])
         round_.values[:, k] = ahead.value
+        if round_.q is not None:
+            round_.q[:, k] = ahead.q
         worth = worth_of(evaluator, boards, tiles, ahead)
         _prefer(boards, keys, worth, exploration.share, exploration.noise, preference, explored)
         if other_tiles > 0 and k < size - 1:  # after the last placement nothing is to come
@@ -205,18 +212,20 @@ def search_round(
     keys: NDArray[np.uint64],
     share: float,
     simulations: int,
+    keep_q: bool = False,
     progress: Progress | None = None,
 ) -> Round:
     """The same with a tree searched for every placement, a `share` of which are made at random.
 
-    The tree says what the afterstate before the draw is worth, and what a better policy is.
+    The tree says what the afterstate before the draw is worth, and what a better policy is. Where
+    `keep_q`, what the network alone says of all placements is kept too.
     """
     variant = evaluator.variant
     orders = draw_orders(variant, keys)
     games, size = orders.shape
     boards = variant.empty_boards(games)
     policy = np.zeros((games, size, size), dtype=np.float32)
-    round_ = Round.empty(Games(variant, orders, np.empty_like(orders)), 0, policy)
+    round_ = Round.empty(Games(variant, orders, np.empty_like(orders)), 0, policy, keep_q)
     preference, worth = np.empty((games, size), dtype=np.float32), np.zeros((games, size))
     explored = np.empty(games, dtype=np.bool_)
     search = Search(evaluator, games, Budget(simulations))
@@ -229,6 +238,8 @@ def search_round(
             found.luck,
             found.policy,
         )
+        if round_.q is not None:
+            round_.q[:, k] = q_of(evaluator.evaluate(boards))
         _prefer(boards, keys, worth, share, 0.0, preference, explored)
         round_.followed[:, k] = ~explored
         cells = np.where(explored, preference.argmax(axis=1), found.cells).astype(np.int8)

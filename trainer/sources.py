@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -15,8 +14,7 @@ from azx.runtime.records import Games
 from azx.runtime.search.room import check_room
 from azx.runtime.seeds import game_keys
 from azx.trainer.config import TrainConfig
-from azx.trainer.foresight import q_of
-from azx.trainer.parts import PART, each_part, parts_of, play_in_parts
+from azx.trainer.parts import PART, play_in_parts
 from azx.trainer.samples import Samples, samples_of
 from azx.trainer.schedule import exploration, lambda_at
 from azx.trainer.selfplay import Progress, Round, judge, play_round, search_round, whole_corrections
@@ -33,11 +31,14 @@ class Source(Protocol):
         ...
 
 
-class SelfPlay:
-    """The network plays itself, exploring less as the run goes on."""
+class Played:
+    """A network plays, the one that learns or a teacher, exploring less as the run goes on.
 
-    def __init__(self, config: TrainConfig, evaluator: Evaluator) -> None:
-        self.config, self.evaluator = config, evaluator
+    With `lesson`, what it says of all tiles and cells is to be learnt too.
+    """
+
+    def __init__(self, config: TrainConfig, evaluator: Evaluator, lesson: bool) -> None:
+        self.config, self.evaluator, self.lesson = config, evaluator, lesson
 
     def samples(self, index: int, progress: Progress | None) -> tuple[Samples, Games]:
         """New games, with keys that no other round has."""
@@ -53,36 +54,23 @@ class SelfPlay:
 
         def play(part: NDArray[np.uint64], told: Progress) -> Round:
             if simulations:
-                return search_round(self.evaluator, part, explore.share, simulations, told)
+                return search_round(
+                    self.evaluator, part, explore.share, simulations, self.lesson, told
+                )
             looks = settings.candidates, settings.other_tiles
-            return play_round(self.evaluator, part, explore, *looks, told)
+            return play_round(self.evaluator, part, explore, *looks, self.lesson, told)
 
         played = play_in_parts(play, keys, progress)
         return samples_of(played, lambda_at(self.config.learning, share)), played.games
 
 
-class Taught:
-    """A teacher plays instead, and says of every tile and cell what it thinks of them."""
-
-    def __init__(self, config: TrainConfig, teacher: Evaluator) -> None:
-        if teacher.variant.name != config.variant:
-            raise UsageError(
-                f"the teacher plays {teacher.variant.name}, the run is for {config.variant}"
-            )
-        self.teacher, self.play = teacher, SelfPlay(config, teacher)
-
-    def samples(self, index: int, progress: Progress | None) -> tuple[Samples, Games]:
-        """The teacher's games as it would learn from them itself, with its q beside."""
-        samples, games = self.play.samples(index, progress)
-        return replace(samples, lesson=self._lesson(samples.boards)), games
-
-    def _lesson(self, boards: NDArray[np.int8]) -> NDArray[np.float16]:
-        """The teacher's q of `boards` [M, C], [M, T, C]."""
-
-        def of_part(part: NDArray[np.int8]) -> NDArray[np.float16]:
-            return q_of(self.teacher.evaluate(part)).astype(np.float16)
-
-        return np.concatenate(each_part(of_part, parts_of(boards)))
+def taught(config: TrainConfig, teacher: Evaluator) -> Played:
+    """A teacher plays instead, and what it says of every tile and cell is the lesson."""
+    if teacher.variant.name != config.variant:
+        raise UsageError(
+            f"the teacher plays {teacher.variant.name}, the run is for {config.variant}"
+        )
+    return Played(config, teacher, lesson=True)
 
 
 class Recorded:
@@ -103,7 +91,7 @@ class Recorded:
         policy = games.policy
         if policy is None:
             policy = np.eye(games.variant.cells, dtype=np.float16)[games.cells]
-        played = Round.empty(games, 0, policy.astype(np.float32))
+        played = Round.empty(games, 0, policy.astype(np.float32), keep_q=False)
         played.values[:], played.luck[:] = values, luck
         played.correction[:] = whole_corrections(played)
         return samples_of(played, lam=1.0), games

@@ -37,7 +37,7 @@ from azx.trainer.learner import Learner, Losses, choose_precision, losses
 from azx.trainer.network import PolicyValueNetwork
 from azx.trainer.preflight import Preflight, preflight
 from azx.trainer.samples import Replay
-from azx.trainer.sources import Recorded, SelfPlay, Source, Taught, split
+from azx.trainer.sources import Played, Recorded, Source, split, taught
 from azx.trainer.stopping import standing_still
 from azx.trainer.teacher import Teacher, kept_teacher, read_teacher
 from azx.trainer.torch_evaluator import TorchEvaluator
@@ -102,9 +102,9 @@ class Training:
             learnt_from, self.held_out = split(games)
             self.source = Recorded(learnt_from, evaluator)
         elif teacher is not None:
-            self.source = Taught(config, teacher.evaluator(precision))
+            self.source = taught(config, teacher.evaluator(precision))
         else:
-            self.source = SelfPlay(config, evaluator)
+            self.source = Played(config, evaluator, lesson=config.learning.hold_q)
         self.round = 0
         self.games_seen = 0
         self.seconds = 0.0
