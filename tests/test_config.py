@@ -32,6 +32,7 @@ def test_presets_and_overrides() -> None:
         ("rounds=0", "rounds must be at least 1"),
         ("learning.lambda_start=1.5", "between 0 and 1"),
         ("learning.rate=0.0", "above 0"),
+        ("learning.optimizer=sgd", "learning.optimizer is adamw or muon, found 'sgd'"),
         ("selfplay.other_tiles=9", "at most the 5 tiles that are never drawn on mini, found 9"),
         ("variant=maxi", "no variant 'maxi'"),
         ("rounds", "an override is FIELD=VALUE"),
@@ -42,6 +43,11 @@ def test_presets_and_overrides() -> None:
 def test_wrong_config_is_refused_by_name(override: str, says: str) -> None:
     with pytest.raises(UsageError, match=says):
         load_config("mini", [override])
+
+
+def test_convolutions_have_no_matrices_for_muon() -> None:
+    with pytest.raises(UsageError, match="muon needs a trunk with matrices inside"):
+        load_config("quick", ["network.trunk=conv", "learning.optimizer=muon"])
 
 
 def test_unreadable_presets_are_refused(tmp_path: Path) -> None:

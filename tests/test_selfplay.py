@@ -83,6 +83,18 @@ def test_tiles_that_did_not_come_are_looked_at(mini_solution: Solution) -> None:
     assert len(set(came)) > 100
 
 
+@pytest.mark.parametrize("simulations", [0, 4])
+def test_the_lesson_is_what_the_player_said_of_every_placement(simulations: int) -> None:
+    evaluator = TorchEvaluator(network_of(MINI))
+    settings = [f"selfplay.{name}" for name in ("games_per_round=30", f"simulations={simulations}")]
+    config = load_config("mini", [*settings, "selfplay.other_tiles=0"])
+    samples, _ = Played(config, evaluator, lesson=True).samples(0, None)
+    assert samples.lesson is not None
+    said = evaluator.evaluate(samples.boards).q
+    np.testing.assert_allclose(samples.lesson, said, atol=2e-3, rtol=1e-3)  # kept as float16
+    assert Played(config, evaluator, lesson=False).samples(0, None)[0].lesson is None
+
+
 def test_corrections_mean_what_points_made_mean() -> None:
     """Under any network: the returns without the draws' luck have the mean of those with it."""
     played = play_round(

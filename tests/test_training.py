@@ -88,9 +88,12 @@ def _trained(
     return run, outcomes
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-def test_a_resumed_run_ends_like_an_unbroken_one(tmp_path: Path, optimizer: str) -> None:
-    config = replace(SMALL, learning=replace(SMALL.learning, optimizer=optimizer))
+@pytest.mark.parametrize(("optimizer", "hold_q"), [("adamw", False), ("muon", True)])
+def test_a_resumed_run_ends_like_an_unbroken_one(
+    tmp_path: Path, optimizer: str, hold_q: bool
+) -> None:
+    learning = replace(SMALL.learning, optimizer=optimizer, hold_q=hold_q)
+    config = replace(SMALL, learning=learning)
     unbroken, _ = _trained(tmp_path, "unbroken", None, config)
     for stop_after in (1, 3):
         broken, outcomes = _trained(tmp_path, f"broken{stop_after}", stop_after, config)
@@ -100,6 +103,8 @@ def test_a_resumed_run_ends_like_an_unbroken_one(tmp_path: Path, optimizer: str)
         assert a.tensors.keys() == b.tensors.keys()
         for name, tensor in a.tensors.items():
             assert (tensor == b.tensors[name]).all(), name
+        assert ("muon.0.mean" in a.tensors) == (optimizer == "muon")
+        assert ("replay.0.lesson" in a.tensors) == hold_q
         lines = [
             [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
             for run in (unbroken, broken)

@@ -141,6 +141,11 @@ class TrainConfig:
             )
         if n.optimizer not in ("adamw", "muon"):
             raise UsageError(f"learning.optimizer is adamw or muon, found {n.optimizer!r}")
+        if n.optimizer == "muon" and self.network.trunk == "conv":
+            raise UsageError(
+                "learning.optimizer=muon needs a trunk with matrices inside, dense or lines; "
+                "convolutions learn by adamw"
+            )
         if n.precision not in ("auto", "float32", "bfloat16"):
             raise UsageError(
                 f"learning.precision is auto, float32 or bfloat16, found {n.precision!r}"

@@ -109,15 +109,7 @@ class Learner:
     ) -> None:
         self.network, self.config, self.precision = network, config, precision
         self.average = copy.deepcopy(network).requires_grad_(False).eval()
-        matrices, others = (
-            _by_kind(network) if config.optimizer == "muon" else ([], list(network.parameters()))
-        )
-        settings = {"lr": config.rate, "weight_decay": config.weight_decay}
-        self.optimizers: dict[str, Optimizer] = {
-            "optimizer": torch.optim.AdamW(others, **settings, fused=True)
-        }
-        if matrices:
-            self.optimizers["muon"] = Muon(matrices, **settings)
+        self.optimizers = optimizers_of(network, config)
 
     def set_rate(self, progress: float) -> None:
         """The learning rate at `progress`, from 0 to 1 over the run: a short rise, half a cosine.
@@ -169,18 +161,25 @@ class Learner:
         return Losses(*(loss.detach() for loss in found)), gradients
 
 
-def _by_kind(network: PolicyValueNetwork) -> tuple[list[Tensor], list[Tensor]]:
-    """The matrices from one thing known to another, and all other parameters.
+def optimizers_of(network: PolicyValueNetwork, config: LearningConfig) -> dict[str, Optimizer]:
+    """What makes the steps, by its name in a checkpoint; every parameter is in one of them.
 
-    What reads the board and what gives the answers is no such matrix (Jordan et al. 2024).
+    With `muon` that is for the matrices from one thing known to another. What reads the board, what
+    gives the answers and what is no matrix stays with Adam (Jordan et al. 2024).
     """
-    inner = [
-        module.weight
+    settings = {"lr": config.rate, "weight_decay": config.weight_decay}
+    if config.optimizer == "adamw":
+        return {"optimizer": torch.optim.AdamW(network.parameters(), **settings, fused=True)}
+    inner = {
+        module.weight: None
         for module in network.trunk.modules()
         if isinstance(module, nn.Linear) and module.in_features == network.config.width
-    ]
-    kept = {id(matrix) for matrix in inner}
-    return inner, [p for p in network.parameters() if id(p) not in kept]
+    }
+    others = [parameter for parameter in network.parameters() if parameter not in inner]
+    return {
+        "optimizer": torch.optim.AdamW(others, **settings, fused=True),
+        "muon": Muon(inner, **settings),
+    }
 
 
 def _weighted(of_parts: Sequence[Tensor], shares: list[float]) -> Tensor:
