@@ -45,11 +45,6 @@ def test_wrong_config_is_refused_by_name(override: str, says: str) -> None:
         load_config("mini", [override])
 
 
-def test_convolutions_have_no_matrices_for_muon() -> None:
-    with pytest.raises(UsageError, match="muon needs a trunk with matrices inside"):
-        load_config("quick", ["network.trunk=conv", "learning.optimizer=muon"])
-
-
 def test_unreadable_presets_are_refused(tmp_path: Path) -> None:
     with pytest.raises(
         UsageError, match="no preset 'maxi'; there are: champion, champion-start, mini"

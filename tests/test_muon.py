@@ -9,9 +9,12 @@ import torch
 from torch import Tensor
 from training_testing import SMALL, network_of
 
+from azx.runtime.errors import UsageError
 from azx.runtime.variant import MINI
 from azx.trainer.learner import Learner
 from azx.trainer.muon import Muon, orthogonal
+
+MUON = replace(SMALL.learning, optimizer="muon")
 
 
 def matrices(*shape: int, seed: int = 0) -> Tensor:
@@ -58,26 +61,29 @@ def test_it_steps_as_torchs_own_does() -> None:
         assert float((one - other).detach().norm()) < 0.02 * moved
 
 
-def test_inner_matrices_are_its_and_all_else_is_adams() -> None:
-    network = network_of(MINI, "lines")
-    learner = Learner(network, replace(SMALL.learning, optimizer="muon"), torch.float32)
+def test_weak_directions_stay_weak() -> None:
+    left, right = (torch.linalg.qr(matrices(8, 8, seed=seed))[0] for seed in (1, 2))
+    strength = torch.tensor([1.0, 0.5, 0.1, 0.01, 3e-4, 1e-5, 0.0, 0.0])
+    found = left.T @ orthogonal((left @ torch.diag(strength) @ right)[None])[0] @ right.T
+    assert (torch.diagonal(found)[:4] > 0.6).all()
+    assert (torch.diagonal(found)[4:6] < 490 * strength[4:6]).all()
+
+
+@pytest.mark.parametrize("trunk", ["lines", "dense"])
+def test_the_blocks_matrices_are_its_and_all_else_is_adams(trunk: str) -> None:
+    network = network_of(MINI, trunk, width=12)
+    learner = Learner(network, MUON, torch.float32)
     names = {parameter: name for name, parameter in network.named_parameters()}
-    of_each = {
-        kind: {names[p] for group in optimizer.param_groups for p in group["params"]}
-        for kind, optimizer in learner.optimizers.items()
-    }
-    assert of_each["muon"] | of_each["optimizer"] == set(names.values())
-    assert not of_each["muon"] & of_each["optimizer"]
-    assert "trunk.blocks.0.cell_of_lines.of.2.weight" in of_each["muon"]
-    assert "trunk.out_of_board.weight" in of_each["muon"]
-    for name in ("trunk.cell_stem.weight", "trunk.cell_place.weight", "heads.q.weight"):
-        assert name in of_each["optimizer"]
-    assert all(network.get_parameter(name).ndim == 2 for name in of_each["muon"])
+    of_muon, of_adam = (
+        {names[p] for group in learner.optimizers[kind].param_groups for p in group["params"]}
+        for kind in ("muon", "adamw")
+    )
+    in_blocks = {name for name in names.values() if name.startswith("trunk.blocks.")}
+    assert of_muon == {name for name in in_blocks if "norm" not in name and "bias" not in name}
+    assert of_adam == set(names.values()) - of_muon
+    assert len(of_muon) == {"lines": 17, "dense": 2}[trunk]
 
 
-def test_a_dense_trunk_has_such_matrices_too() -> None:
-    network = network_of(MINI, "dense")
-    learner = Learner(network, replace(SMALL.learning, optimizer="muon"), torch.float32)
-    of_muon = learner.optimizers["muon"].param_groups[0]["params"]
-    of_block = ("trunk.blocks.0.linear1.weight", "trunk.blocks.0.linear2.weight")
-    assert [id(p) for p in of_muon] == [id(network.get_parameter(name)) for name in of_block]
+def test_convolutions_have_no_matrices_for_it() -> None:
+    with pytest.raises(UsageError, match=r"in the blocks of the trunk.*conv has none"):
+        Learner(network_of(MINI, "conv"), MUON, torch.float32)

@@ -86,8 +86,10 @@ def test_tiles_that_did_not_come_are_looked_at(mini_solution: Solution) -> None:
 @pytest.mark.parametrize("simulations", [0, 4])
 def test_the_lesson_is_what_the_player_said_of_every_placement(simulations: int) -> None:
     evaluator = TorchEvaluator(network_of(MINI))
-    settings = [f"selfplay.{name}" for name in ("games_per_round=30", f"simulations={simulations}")]
-    config = load_config("mini", [*settings, "selfplay.other_tiles=0"])
+    looks = 0 if simulations else 2
+    settings = {"games_per_round": PART + 9, "simulations": simulations, "other_tiles": looks}
+    settings["candidates"] = max(1, looks)
+    config = load_config("mini", [f"selfplay.{name}={n}" for name, n in settings.items()])
     samples, _ = Played(config, evaluator, lesson=True).samples(0, None)
     assert samples.lesson is not None
     said = evaluator.evaluate(samples.boards).q
@@ -160,7 +162,7 @@ def test_self_play_is_the_same_in_any_number_of_threads(simulations: int) -> Non
     settings = {"games_per_round": games, "simulations": simulations, "candidates": 2}
     settings["other_tiles"] = 0 if simulations else 2
     config = load_config("mini", [f"selfplay.{name}={n}" for name, n in settings.items()])
-    source = Played(config, TorchEvaluator(network_of(MINI)), lesson=False)
+    source = Played(config, TorchEvaluator(network_of(MINI)), lesson=True)
     found = []
     turns: list[tuple[int, int]] = []
     for threads in (1, 3):

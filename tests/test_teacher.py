@@ -78,6 +78,11 @@ def test_teachers_that_cannot_teach_are_refused(tmp_path: Path) -> None:
     games = play_games(GreedyPlayer(MINI), draw_orders(MINI, keys), keys)
     with pytest.raises(UsageError, match="leave one out"):
         train(SMALL, tmp_path / "run", Silent(), games, teacher=tmp_path / "teacher")
+    holds = replace(SMALL, learning=replace(SMALL.learning, hold_q=True))
+    with pytest.raises(UsageError, match="hold_q is for self-play"):
+        train(holds, tmp_path / "run", Silent(), teacher=tmp_path / "teacher")
+    with pytest.raises(UsageError, match="hold_q is for self-play"):
+        train(holds, tmp_path / "run", Silent(), games)
     with pytest.raises(UsageError, match="the teacher plays mini, the run is for standard"):
         train(
             replace(SMALL, variant="standard"),

@@ -71,7 +71,7 @@ def _write(
     run: Path, kind: str, config: TrainConfig, info: dict[str, Any], tensors: Tensors
 ) -> None:
     weights = run / f"{kind}-{info['round']:06d}.safetensors"
-    write_bytes(weights, save({k: np.ascontiguousarray(v) for k, v in tensors.items()}))
+    write_bytes(weights, save({k: np.asarray(v, order="C") for k, v in tensors.items()}))
     write_json(
         run / f"{kind}.json",
         {"format": FORMAT, "weights": weights.name, "info": info, "config": config.to_json()},
@@ -85,17 +85,17 @@ def save_last(
     run: Path, config: TrainConfig, info: dict[str, Any], learner: Learner, replay: Replay
 ) -> None:
     """Write all that an unbroken run would have in memory."""
-    optimizer = {
-        f"{kind}.{index}.{name}": value.detach().cpu().numpy()
+    of_steps = {
+        f"{kind}.{name}.{field}": value.detach().cpu().numpy()
         for kind, optimizer in learner.optimizers.items()
-        for index, state in optimizer.state_dict()["state"].items()
-        for name, value in state.items()
+        for name, parameter in _parameters_of(optimizer, learner)
+        for field, value in optimizer.state.get(parameter, {}).items()
     }
     remembered = {f"replay.{name}": array for name, array in replay.to_arrays().items()}
     tensors = {
         **_numbers(learner.network, "network"),
         **_numbers(learner.average, "average"),
-        **optimizer,
+        **of_steps,
         **remembered,
     }
     _write(run, "last", config, info, tensors)
@@ -150,13 +150,9 @@ def restore(checkpoint: Checkpoint, learner: Learner, replay: Replay) -> None:
     tensors = checkpoint.tensors
     _load(checkpoint.path, learner.network, _part(tensors, "network"))
     _load(checkpoint.path, learner.average, _part(tensors, "average"))
-    for kind, optimizer in learner.optimizers.items():
-        state: dict[int, dict[str, torch.Tensor]] = {}
-        for name, value in _part(tensors, kind).items():
-            index, _, field = name.partition(".")
-            state.setdefault(int(index), {})[field] = torch.from_numpy(value.copy())
-        groups = optimizer.state_dict()["param_groups"]
-        optimizer.load_state_dict({"state": state, "param_groups": groups})
+    if checkpoint.info["round"] > 0:
+        for kind, optimizer in learner.optimizers.items():
+            _restore_steps(checkpoint.path, optimizer, _part(tensors, kind), learner)
     try:
         replay.from_arrays(_part(tensors, "replay"))
     except KeyError as error:
@@ -164,6 +160,33 @@ def restore(checkpoint: Checkpoint, learner: Learner, replay: Replay) -> None:
             f"{checkpoint.path} lacks {error}, which this version of azx remembers of games: the "
             "run is of an earlier one, or broken; a new run can begin with its weights (--from)"
         ) from None
+
+
+def _parameters_of(
+    optimizer: torch.optim.Optimizer, learner: Learner
+) -> Iterator[tuple[str, nn.Parameter]]:
+    """The parameters that `optimizer` steps, with their names in the network."""
+    stepped = {parameter for group in optimizer.param_groups for parameter in group["params"]}
+    for name, parameter in learner.network.named_parameters():
+        if parameter in stepped:
+            yield name, parameter
+
+
+def _restore_steps(
+    path: Path, optimizer: torch.optim.Optimizer, tensors: Tensors, learner: Learner
+) -> None:
+    """Give `optimizer` back what it remembered of each parameter, `tensors` by name and field."""
+    for name, parameter in _parameters_of(optimizer, learner):
+        remembered = {
+            field: torch.from_numpy(value.copy()) for field, value in _part(tensors, name).items()
+        }
+        fits = [v.shape in ((), parameter.shape) for v in remembered.values()]
+        if not fits or not all(fits):
+            raise RunError(
+                f"{path} does not hold what the last steps remembered of {name}: the run is of "
+                "another version of azx, or broken; a new run can begin with its weights (--from)"
+            )
+        optimizer.state[parameter] = remembered
 
 
 def _load(path: Path, module: nn.Module, tensors: Tensors) -> None:

@@ -43,7 +43,7 @@ class SelfPlayConfig:
 class LearningConfig:
     """How the network learns from them."""
 
-    optimizer: str = "adamw"  # or muon, for the matrices inside the network
+    optimizer: str = "adamw"  # or muon, for the matrices in the blocks: dear where they are wide
     rate: float = 1e-3  # rises at first, then falls to 0 along a half cosine
     batch_size: int = 512
     passes: float = 3.0  # how often a position is learnt from
@@ -55,8 +55,9 @@ class LearningConfig:
     lambda_until: float = 0.2  # ... this share of the run
     average_rate: float = 0.02  # of the averaged weights that play, are evaluated and exported
     policy_weight: float = 0.05  # of the cross-entropy, beside the squared error in units of POINTS
-    # Learn of all placements what q says already, beside what is found of those looked at: what
-    # nobody looks at stays where it is instead of drifting.
+    # In self-play, a lesson from itself: beside what is found of the placements looked at, of all
+    # of them what the averaged network said while it played. It keeps those that nobody looks at
+    # from drifting. As with a teacher, a position remembers a kilobyte more.
     hold_q: bool = False
     temperature: float = 2.0  # points; the policy learns softmax((gain + q) / temperature)
     precision: str = "auto"  # float32, bfloat16, or the faster of them on this processor
@@ -141,11 +142,6 @@ class TrainConfig:
             )
         if n.optimizer not in ("adamw", "muon"):
             raise UsageError(f"learning.optimizer is adamw or muon, found {n.optimizer!r}")
-        if n.optimizer == "muon" and self.network.trunk == "conv":
-            raise UsageError(
-                "learning.optimizer=muon needs a trunk with matrices inside, dense or lines; "
-                "convolutions learn by adamw"
-            )
         if n.precision not in ("auto", "float32", "bfloat16"):
             raise UsageError(
                 f"learning.precision is auto, float32 or bfloat16, found {n.precision!r}"

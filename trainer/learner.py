@@ -15,6 +15,7 @@ from torch.nn.functional import log_softmax, mse_loss
 from torch.optim import Optimizer
 
 from azx.runtime.contract import MASKED_LOGIT
+from azx.runtime.errors import UsageError
 from azx.runtime.rules import all_gains, tiles_left
 from azx.trainer.config import LearningConfig
 from azx.trainer.muon import Muon
@@ -30,7 +31,7 @@ class Losses(NamedTuple):
     """Of one batch. Squared errors are in points²; the policy's are in nats, per tile."""
 
     q: Tensor  # mean squared error of q at the placements looked at
-    lesson: Tensor  # mean squared difference from the teacher's q, over all that may be laid; or 0
+    lesson: Tensor  # mean squared difference from the lesson's q, over all that may be laid; or 0
     floor: Tensor  # the part of it that is the draws' luck
     policy: Tensor  # cross-entropy to the improved policy
     entropy: Tensor  # of the improved policy: the floor under its cross-entropy
@@ -99,7 +100,7 @@ class StepReport:
 
 
 class Learner:
-    """A network in training, its optimiser, and the running average of its weights.
+    """A network in training, its optimisers, and the running average of its weights.
 
     The average plays, is evaluated and is exported: it is steadier than the weights themselves.
     """
@@ -164,21 +165,25 @@ class Learner:
 def optimizers_of(network: PolicyValueNetwork, config: LearningConfig) -> dict[str, Optimizer]:
     """What makes the steps, by its name in a checkpoint; every parameter is in one of them.
 
-    With `muon` that is for the matrices from one thing known to another. What reads the board, what
-    gives the answers and what is no matrix stays with Adam (Jordan et al. 2024).
+    With `muon` that is for the matrices of the trunk's blocks. What reads the board, what gives the
+    answers and what is no matrix stays with Adam, at the same rate (Jordan et al. 2024). Raises
+    `UsageError` where the blocks have none.
     """
     settings = {"lr": config.rate, "weight_decay": config.weight_decay}
     if config.optimizer == "adamw":
-        return {"optimizer": torch.optim.AdamW(network.parameters(), **settings, fused=True)}
-    inner = {
-        module.weight: None
-        for module in network.trunk.modules()
-        if isinstance(module, nn.Linear) and module.in_features == network.config.width
-    }
-    others = [parameter for parameter in network.parameters() if parameter not in inner]
+        return {"adamw": torch.optim.AdamW(network.parameters(), **settings, fused=True)}
+    blocks: nn.Module = network.trunk.blocks  # type: ignore[assignment]
+    inner = {module.weight for module in blocks.modules() if isinstance(module, nn.Linear)}
+    if not inner:
+        raise UsageError(
+            "learning.optimizer=muon needs matrices in the blocks of the trunk, dense or lines, "
+            f"and {network.config.trunk} has none: take adamw"
+        )
+    of_muon = [parameter for parameter in network.parameters() if parameter in inner]
+    of_adam = [parameter for parameter in network.parameters() if parameter not in inner]
     return {
-        "optimizer": torch.optim.AdamW(others, **settings, fused=True),
-        "muon": Muon(inner, **settings),
+        "adamw": torch.optim.AdamW(of_adam, **settings, fused=True),
+        "muon": Muon(of_muon, **settings),
     }
 
 

@@ -3,7 +3,7 @@
 Adam gives every weight a step of its own size. Muon (Jordan et al. 2024) takes a layer's weights as
 the matrix that they are: of the running mean of its gradients it keeps the directions and makes
 them equally strong, so that what few boards ask for is learnt as fast as what most of them ask for.
-On the network of cells and lines that halves the boards that an error takes (docs/log.md).
+The network of cells and lines learns far more from as many boards that way (docs/log.md).
 
 Letters: N matrices of one shape   O outputs   I inputs
 """
@@ -26,10 +26,10 @@ ITERATIONS = 5
 class Muon(Optimizer):
     """Momentum whose steps are made orthogonal, with decoupled weight decay.
 
-    Torch's own works on one matrix at a time, in bfloat16, which is four times as slow as the whole
-    of this on a processor without it (docs/log.md); this one takes all matrices of one shape at
-    once, in their own precision. A step has the size that one of Adam has at the same rate, 0.2 in
-    the mean square (Liu et al. 2025).
+    Torch's own works on one matrix at a time, in bfloat16, which takes several times as long on a
+    processor without it (docs/log.md); this one takes all matrices of one shape at once, in their
+    own precision. A step has the size that Adam's have at the same rate, a root mean square of 0.2
+    (Liu et al. 2025).
     """
 
     def __init__(
@@ -49,7 +49,8 @@ class Muon(Optimizer):
             for matrix in group["params"]:
                 by_shape[matrix.shape].append(matrix)
             for shape, matrices in by_shape.items():
-                gradients = [matrix.grad for matrix in matrices]
+                gradients = [matrix.grad for matrix in matrices if matrix.grad is not None]
+                assert len(gradients) == len(matrices)  # `Learner` gives every one of them
                 means = [self._mean(matrix) for matrix in matrices]
                 torch._foreach_lerp_(means, gradients, 1.0 - group["momentum"])
                 # Nesterov's: where the mean will be after another such gradient.
@@ -68,9 +69,10 @@ class Muon(Optimizer):
 
 
 def orthogonal(matrices: Tensor) -> Tensor:
-    """[N, O, I] to the like: singular vectors kept, singular values between about 0.7 and 1.2.
+    """[N, O, I] to the like: singular vectors kept, singular values brought to 0.6 to 1.25.
 
-    By a Newton-Schulz iteration, which is products only. Matrices of zeros stay as they are.
+    By a Newton-Schulz iteration, which is products only. Values below about a thousandth of the
+    matrix's norm are made several hundred times as large and no larger; zeros stay zeros.
     """
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.mT if tall else matrices

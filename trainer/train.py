@@ -313,6 +313,11 @@ def _new(
         raise UsageError("a run learns from recorded games or from a teacher: leave one out")
     if any((run / name).exists() for name in ("last.json", "best.json")):
         raise UsageError(f"{run} holds a run already: --resume goes on with it, or take another")
+    if config.learning.hold_q and (games is not None or teacher is not None):
+        raise UsageError(
+            "learning.hold_q is for self-play: a teacher's q is the lesson already, and recorded "
+            "games have none; leave it out"
+        )
     taught_by = None if teacher is None else read_teacher(teacher)
     training = Training(config, run, games, taught_by)
     if begin_from is not None:

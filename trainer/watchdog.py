@@ -56,10 +56,10 @@ class Watchdog:
             or (parameter.grad is not None and not bool(torch.isfinite(parameter.grad).all()))
         ]
         raise CheckFailed(
-            f"a value is not finite: losses q {float(report.losses.q):g}, policy "
-            f"{float(report.losses.policy):g}, gradient norm {report.gradient_norm:g}, "
-            f"in {', '.join(broken[:3]) or 'the loss itself'}; try a lower learning.rate, or "
-            "learning.precision=float32"
+            f"a value is not finite: losses q {float(report.losses.q):g}, lesson "
+            f"{float(report.losses.lesson):g}, policy {float(report.losses.policy):g}, gradient "
+            f"norm {report.gradient_norm:g}, in {', '.join(broken[:3]) or 'the loss itself'}; try "
+            "a lower learning.rate, or learning.precision=float32"
         )
 
     def _check_alive(self) -> None:
