@@ -169,22 +169,24 @@ def optimizers_of(network: PolicyValueNetwork, config: LearningConfig) -> dict[s
     answers and what is no matrix stays with Adam, at the same rate (Jordan et al. 2024). Raises
     `UsageError` where the blocks have none.
     """
-    settings = {"lr": config.rate, "weight_decay": config.weight_decay}
-    if config.optimizer == "adamw":
-        return {"adamw": torch.optim.AdamW(network.parameters(), **settings, fused=True)}
-    blocks: nn.Module = network.trunk.blocks  # type: ignore[assignment]
-    inner = {module.weight for module in blocks.modules() if isinstance(module, nn.Linear)}
-    if not inner:
-        raise UsageError(
-            "learning.optimizer=muon needs matrices in the blocks of the trunk, dense or lines, "
-            f"and {network.config.trunk} has none: take adamw"
-        )
-    of_muon = [parameter for parameter in network.parameters() if parameter in inner]
-    of_adam = [parameter for parameter in network.parameters() if parameter not in inner]
-    return {
-        "adamw": torch.optim.AdamW(of_adam, **settings, fused=True),
-        "muon": Muon(of_muon, **settings),
+    rate, decay = config.rate, config.weight_decay
+    of_muon: list[Tensor] = []
+    if config.optimizer == "muon":
+        blocks: nn.Module = network.trunk.blocks  # type: ignore[assignment]
+        of_muon = [module.weight for module in blocks.modules() if isinstance(module, nn.Linear)]
+        if not of_muon:
+            raise UsageError(
+                "learning.optimizer=muon needs matrices in the blocks of the trunk, dense or "
+                f"lines, and {network.config.trunk} has none: take adamw"
+            )
+    taken: set[Tensor] = set(of_muon)
+    of_adam = [parameter for parameter in network.parameters() if parameter not in taken]
+    optimizers: dict[str, Optimizer] = {
+        "adamw": torch.optim.AdamW(of_adam, lr=rate, weight_decay=decay, fused=True)
     }
+    if of_muon:
+        optimizers["muon"] = Muon(of_muon, lr=rate, weight_decay=decay)
+    return optimizers
 
 
 def _weighted(of_parts: Sequence[Tensor], shares: list[float]) -> Tensor:
