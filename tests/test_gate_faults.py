@@ -12,9 +12,8 @@ import onnx
 import pytest
 import torch
 from corpus import HEALTHY
-from corpus.parts import zeroed
 from onnx import numpy_helper
-from torch import Tensor, nn
+from torch import nn
 
 from azx.export import gate
 from azx.export.emit import Emitted, emit, graph_faults
@@ -381,35 +380,3 @@ def test_a_batch_of_64_is_tried_with_few_rows_too(
     monkeypatch.setattr(gate, "emit", spoiling(wrong_from_60_on))
     with pytest.raises(GateRefused, match="at batch 64"):
         export_model(case.module(), case.specs, tmp_path / "net.onnx", given=given)
-
-
-class OnlyFloat32(nn.Module):
-    """A forward that insists on its type."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.linear = nn.Linear(4, 3)
-        self.matrix = torch.eye(3)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.linear(x) @ self.matrix
-
-
-def test_a_bound_without_float64() -> None:
-    specs = [parse_input("x=float32[batch,4]")]
-    named = Named(OnlyFloat32(), specs)
-    reference = reference_of(named, interface_of(named, specs), input_families(specs))
-    assert "no float64 reference" in reference.source
-    assert reference.bounds["output"]["normal"].torch_off is None
-
-
-def test_outputs_that_hardly_vary_show_nothing() -> None:
-    specs = [parse_input("x=float32[batch,8]")]
-    flat = zeroed(HEALTHY["multi-layer"].module(), "2.weight")
-    with torch.no_grad():
-        flat.get_parameter("2.weight").fill_(1e-7)
-        flat.get_parameter("2.bias").fill_(1.0)
-    named = Named(flat, specs)
-    reference = reference_of(named, interface_of(named, specs), input_families(specs))
-    assert "shows nothing" in reference.faults["output"]
