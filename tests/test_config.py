@@ -34,6 +34,7 @@ def test_presets_and_overrides() -> None:
         ("learning.rate=0.0", "above 0"),
         ("learning.optimizer=sgd", "learning.optimizer is adamw or muon, found 'sgd'"),
         ("selfplay.other_tiles=9", "at most the 5 tiles that are never drawn on mini, found 9"),
+        ("selfplay.by_lot=7", r"at most selfplay.other_tiles \(\d\), .* found 7"),
         ("variant=maxi", "no variant 'maxi'"),
         ("rounds", "an override is FIELD=VALUE"),
         ("rounds.more=1", "rounds is not a table"),

@@ -83,6 +83,29 @@ def test_tiles_that_did_not_come_are_looked_at(mini_solution: Solution) -> None:
     assert len(set(came)) > 100
 
 
+def test_some_of_them_are_looked_at_anywhere(mini_solution: Solution) -> None:
+    """Every empty cell equally often, with what is to come after it; the others as before."""
+    evaluator = ExactEvaluator(mini_solution)
+    keys, strays = game_keys(3, 600), Exploration(0.2, 1.0)
+    best, played = (play_round(evaluator, keys, strays, 2, 3, by_lot) for by_lot in (0, 1))
+    assert (played.games.cells == best.games.cells).all()
+    assert (played.other_tiles == best.other_tiles).all()
+    assert (played.others[:, :, :-1] == best.others[:, :, :-1]).all()
+    boards = played.games.boards()
+    for turn in range(MINI.cells - 1):
+        before = np.ascontiguousarray(boards[:, turn])
+        at = np.arange(600), played.other_tiles[:, turn, -1], played.others[:, turn, -1]
+        q = evaluator.evaluate(before).q
+        assert q is not None
+        assert (before[at[0], at[2]] < 0).all()
+        np.testing.assert_allclose(played.others_after[:, turn, -1], q[at], atol=1e-3)
+        # Of the empty cells by their order, each as often as any other.
+        rank = (before < 0).cumsum(axis=1)[at[0], at[2]] - 1
+        empty = MINI.cells - turn
+        share = np.bincount(rank, minlength=empty) / 600
+        assert np.abs(share - 1 / empty).max() < 5 * np.sqrt(0.25 / 600)
+
+
 @pytest.mark.parametrize("simulations", [0, 4])
 def test_the_lesson_is_what_the_player_said_of_every_placement(simulations: int) -> None:
     evaluator = TorchEvaluator(network_of(MINI))

@@ -32,6 +32,7 @@ class SelfPlayConfig:
     # come, of which the best cell is looked at too.
     candidates: int = 1
     other_tiles: int = 0
+    by_lot: int = 0  # of those tiles, so many lie on any cell instead: what nobody would look at
     explore: float = 0.3  # share of placements made at random in the beginning
     explore_end: float = 0.03  # ... and from `explore_until` on
     explore_until: float = 0.33  # share of the run
@@ -118,6 +119,7 @@ class TrainConfig:
             "seed": self.seed,
             "selfplay.simulations": s.simulations,
             "selfplay.other_tiles": s.other_tiles,
+            "selfplay.by_lot": s.by_lot,
             "selfplay.noise": s.noise,
             "selfplay.noise_end": s.noise_end,
             "learning.weight_decay": n.weight_decay,
@@ -139,6 +141,11 @@ class TrainConfig:
             raise UsageError(
                 f"selfplay.other_tiles must be at most the {variant.tiles - variant.cells} tiles "
                 f"that are never drawn on {self.variant}, found {s.other_tiles}"
+            )
+        if s.by_lot > s.other_tiles:
+            raise UsageError(
+                f"selfplay.by_lot is at most selfplay.other_tiles ({s.other_tiles}), of which it "
+                f"is a part; found {s.by_lot}"
             )
         if n.optimizer not in ("adamw", "muon"):
             raise UsageError(f"learning.optimizer is adamw or muon, found {n.optimizer!r}")

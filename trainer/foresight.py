@@ -46,11 +46,12 @@ def _expect(tables, boards, q, exact_cells, value):  # type: ignore[no-untyped-d
 
 
 @compiled
-def _best_of_other_tiles(tables, boards, drawn, q, keys, tiles, cells):  # type: ignore[no-untyped-def]
+def _on_other_tiles(tables, boards, drawn, q, keys, by_lot, tiles, cells):  # type: ignore[no-untyped-def]
     games, size = boards.shape
     kinds = q.shape[1]
     worth = np.empty((kinds, size), dtype=np.float32)
     deck = np.empty(kinds, dtype=np.int8)
+    best_of = tiles.shape[1] - by_lot
     for g in range(games):
         board = boards[g]
         empty, unused = what_is_left(board, kinds)
@@ -66,11 +67,19 @@ def _best_of_other_tiles(tables, boards, drawn, q, keys, tiles, cells):  # type:
             j = i + int(uniform(key, i) * (left - i))
             deck[i], deck[j] = deck[j], deck[i]
             tiles[g, i] = deck[i]
-            best = -1
+            to_pass = int(uniform(key, kinds + i) * empty)
+            chosen = -1
             for c in range(size):
-                if board[c] < 0 and (best < 0 or worth[deck[i], c] > worth[deck[i], best]):
-                    best = c
-            cells[g, i] = best
+                if board[c] >= 0:
+                    continue
+                if i < best_of:
+                    better = chosen < 0 or worth[deck[i], c] > worth[deck[i], chosen]
+                else:
+                    better = to_pass == 0
+                    to_pass -= 1
+                if better:
+                    chosen = c
+            cells[g, i] = chosen
 
 
 @compiled
@@ -113,21 +122,23 @@ def value_of(evaluator: Evaluator, boards: NDArray[np.int8]) -> NDArray[np.float
     return exact_values(evaluator.variant, boards).astype(np.float32)
 
 
-def best_of_other_tiles(
+def look_on_other_tiles(
     evaluator: Evaluator,
     boards: NDArray[np.int8],
     drawn: NDArray[np.int8],
     ahead: Foresight,
     keys: NDArray[np.uint64],
     count: int,
+    by_lot: int,
 ) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
-    """`count` tiles that could have been drawn instead, and the best cell of each by gain + q.
+    """`count` tiles that could have been drawn instead, and a cell for each of them.
 
-    int8 [B, count] both; tiles by lot, from the games' `keys` [B]. As many must be left.
+    The best cell by gain + q, for the last `by_lot` tiles any empty one. int8 [B, count] both; what
+    is drawn by lot is drawn from the games' `keys` [B]. As many tiles must be left.
     """
     tiles = np.empty((len(boards), count), dtype=np.int8)
     cells = np.empty_like(tiles)
     # Another stream than the player's noise.
     keys = keys ^ np.uint64(0x2545F4914F6CDD1D)
-    _best_of_other_tiles(evaluator.variant.tables, boards, drawn, ahead.q, keys, tiles, cells)
+    _on_other_tiles(evaluator.variant.tables, boards, drawn, ahead.q, keys, by_lot, tiles, cells)
     return tiles, cells

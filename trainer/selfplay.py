@@ -19,8 +19,8 @@ from azx.runtime.seeds import draw_orders, mix, uniform
 from azx.trainer.foresight import (
     EXACT_CELLS,
     Foresight,
-    best_of_other_tiles,
     look_ahead,
+    look_on_other_tiles,
     q_of,
     value_of,
     worth_of,
@@ -112,6 +112,7 @@ def play_round(
     exploration: Exploration,
     candidates: int,
     other_tiles: int,
+    by_lot: int = 0,
     keep_q: bool = False,
     progress: Progress | None = None,
 ) -> Round:
@@ -123,7 +124,8 @@ def play_round(
     the best by gain + q. Every one of them says what q should have been, and the best of them
     without noise, beside the best gain + q for this tile, what the value should have been.
     So, for q alone, does the best cell of each of `other_tiles` tiles that did not come: most of
-    what q says is of such. What it says of all placements is kept where `keep_q`.
+    what q says is of such. The last `by_lot` of these tiles lie on any empty cell instead. What it
+    says of all placements is kept where `keep_q`.
     """
     variant = evaluator.variant
     orders = draw_orders(variant, keys)
@@ -143,7 +145,7 @@ def play_round(
         worth = worth_of(evaluator, boards, tiles, ahead)
         _prefer(boards, keys, worth, exploration.share, exploration.noise, preference, explored)
         if other_tiles > 0 and k < size - 1:  # after the last placement nothing is to come
-            _look_at_other_tiles(evaluator, round_, k, boards, ahead, keys, other_tiles)
+            _look_at_other_tiles(evaluator, round_, k, boards, ahead, keys, other_tiles, by_lot)
         looked_at = min(candidates, size - k)
         cells = np.argsort(-preference, axis=1, kind="stable")[:, :looked_at].astype(np.int8)
         after = _laid(boards, tiles[:, None], cells)
@@ -197,10 +199,11 @@ def _look_at_other_tiles(
     ahead: Foresight,
     keys: NDArray[np.uint64],
     count: int,
+    by_lot: int,
 ) -> None:
-    """Note what the best cells of `count` other tiles promise, at the end of the turn's others."""
+    """Note what placements of `count` other tiles promise, at the end of the turn's others."""
     drawn = np.ascontiguousarray(round_.games.orders[:, turn])
-    tiles, cells = best_of_other_tiles(evaluator, boards, drawn, ahead, keys, count)
+    tiles, cells = look_on_other_tiles(evaluator, boards, drawn, ahead, keys, count, by_lot)
     round_.other_tiles[:, turn, -count:] = tiles
     round_.others[:, turn, -count:] = cells
     value = value_of(evaluator, _laid(boards, tiles, cells))

@@ -57,7 +57,7 @@ class Played:
                 return search_round(
                     self.evaluator, part, explore.share, simulations, self.lesson, told
                 )
-            looks = settings.candidates, settings.other_tiles
+            looks = settings.candidates, settings.other_tiles, settings.by_lot
             return play_round(self.evaluator, part, explore, *looks, self.lesson, told)
 
         played = play_in_parts(play, keys, progress)
