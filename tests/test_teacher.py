@@ -28,9 +28,9 @@ def test_a_network_learns_from_a_teacher(tmp_path: Path) -> None:
     """It plays nearly as well in fewer rounds; interrupted and resumed, exactly the same."""
     more = replace(SMALL, selfplay=replace(SMALL.selfplay, games_per_round=256))
     teacher, student = Silent(), Silent()
-    train(replace(more, rounds=12), tmp_path / "teacher", teacher)
+    train(replace(more, rounds=8), tmp_path / "teacher", teacher)
     learning = replace(SMALL.learning, rate=4e-3, lambda_start=0.0)
-    config = replace(more, rounds=6, learning=learning, seed=1)
+    config = replace(more, rounds=4, learning=learning, seed=1)
     train(config, tmp_path / "unbroken", student, teacher=tmp_path / "teacher")
     first, last = student.metrics[0], student.metrics[-1]
     assert last["lesson_loss"] < 0.25 * first["lesson_loss"]
