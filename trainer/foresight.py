@@ -67,18 +67,16 @@ def _on_other_tiles(tables, boards, drawn, q, keys, by_lot, tiles, cells):  # ty
             j = i + int(uniform(key, i) * (left - i))
             deck[i], deck[j] = deck[j], deck[i]
             tiles[g, i] = deck[i]
-            to_pass = int(uniform(key, kinds + i) * empty)
             chosen = -1
-            for c in range(size):
-                if board[c] >= 0:
-                    continue
-                if i < best_of:
-                    better = chosen < 0 or worth[deck[i], c] > worth[deck[i], chosen]
-                else:
-                    better = to_pass == 0
-                    to_pass -= 1
-                if better:
-                    chosen = c
+            if i < best_of:
+                for c in range(size):
+                    if board[c] < 0 and (chosen < 0 or worth[deck[i], c] > worth[deck[i], chosen]):
+                        chosen = c
+            else:
+                empty_to_pass = int(uniform(key, kinds + i) * empty)
+                while empty_to_pass >= 0:
+                    chosen += 1
+                    empty_to_pass -= board[chosen] < 0
             cells[g, i] = chosen
 
 
