@@ -79,7 +79,7 @@ def play_rung(
     evaluator: Evaluator,
     name: str,
     orders: NDArray[np.int8],
-    kept: dict[str, list[float]],
+    kept: dict[str, Any],
     save: Any,
 ) -> None:
     """Play what is missing of one rung: scores, scores without luck, core seconds of each part."""
@@ -93,16 +93,21 @@ def play_rung(
         kept["seconds"].append((time.perf_counter() - start) * evaluator.lanes)
         games = Games(evaluator.variant, orders[part], cells)
         kept["score"] += games.scores().tolist()
-        kept["without_luck"] += without_luck(evaluator, games, budget is not None).tolist()
+        kept["without_luck"] += without_luck(evaluator, games, kept["judge"]).tolist()
         save()
         print(f"{shown_name(name)}: {part.stop} of {len(orders)} games", flush=True)
 
 
-def without_luck(evaluator: Evaluator, games: Games, thought: bool) -> NDArray[np.float64]:
-    """float64 [N]: the scores of `games`, less what the draws gave; finer after thought."""
-    if thought:
-        return review_games(games, search_judge(evaluator, JUDGE)).without_luck
-    return games.scores() - luck_of(evaluator, games)
+def judge_of(name: str) -> str:
+    """Who judges the luck of a rung's games: q, or a search that is finer, after thought."""
+    return "q" if budget_of(name) is None else f"search:{JUDGE}"
+
+
+def without_luck(evaluator: Evaluator, games: Games, judge: str) -> NDArray[np.float64]:
+    """float64 [N]: the scores of `games`, less what the draws gave by `judge_of` their rung."""
+    if judge == "q":
+        return games.scores() - luck_of(evaluator, games)
+    return review_games(games, search_judge(evaluator, JUDGE)).without_luck
 
 
 def rung_in(found: dict[str, Any], name: str) -> dict[str, Any]:
@@ -110,7 +115,7 @@ def rung_in(found: dict[str, Any], name: str) -> dict[str, Any]:
 
     Its mean would be right all the same, but not what is said of its games.
     """
-    judge = "q" if budget_of(name) is None else f"search:{JUDGE}"
+    judge = judge_of(name)
     new = {"judge": judge, "score": [], "without_luck": [], "seconds": []}
     kept: dict[str, Any] = found["rungs"].setdefault(name, new)
     if kept.get("judge") != judge:

@@ -19,17 +19,17 @@ from azx.runtime.seeds import draw_orders, game_keys
 ORDERS = draw_orders(MICRO, game_keys(3, 24))
 
 
-def _rung(*counts: int) -> dict[str, list[float]]:
-    kept: dict[str, list[float]] = {"score": [], "without_luck": [], "seconds": []}
+def _rung(name: str, *counts: int) -> dict[str, Any]:
+    kept = rung_in({"rungs": {}}, name)
     for count in counts:
-        play_rung(HashEvaluator(MICRO), "2", ORDERS[:count], kept, lambda: None)
+        play_rung(HashEvaluator(MICRO), name, ORDERS[:count], kept, lambda: None)
     return kept
 
 
 def test_more_games_go_on_with_those_that_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     """12 games and then 24, where the parts are of 10."""
     monkeypatch.setattr("search_ladder.PART", 10)
-    whole, extended = _rung(24), _rung(12, 24)
+    whole, extended = _rung("2", 24), _rung("2", 12, 24)
     assert len(whole["score"]) == 24
     for kind in ("score", "without_luck"):
         assert extended[kind] == whole[kind]

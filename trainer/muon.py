@@ -18,9 +18,14 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from azx.trainer.parts import each_part
+
 #: Of the polynomial a x + b x³ + c x⁵ that drives singular values to about 1 (Jordan et al. 2024).
 LINEAR, CUBIC, QUINTIC = 3.4445, -4.775, 2.0315
 ITERATIONS = 5
+
+#: Matrices that a thread takes at once: few enough for its cache.
+TOGETHER = 16
 
 
 class Muon(Optimizer):
@@ -55,7 +60,7 @@ class Muon(Optimizer):
                 torch._foreach_lerp_(means, gradients, 1.0 - group["momentum"])
                 # Nesterov's: where the mean will be after another such gradient.
                 ahead = torch._foreach_lerp(gradients, means, group["momentum"])
-                steps = orthogonal(torch.stack(ahead))
+                steps = torch.cat(each_part(orthogonal, torch.stack(ahead).split(TOGETHER)))
                 size = 0.2 * max(shape) ** 0.5
                 torch._foreach_mul_(matrices, 1.0 - group["lr"] * group["weight_decay"])
                 torch._foreach_add_(matrices, list(steps), alpha=-group["lr"] * size)
