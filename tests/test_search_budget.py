@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from azx.runtime.errors import UsageError
 from azx.runtime.evaluator import HashEvaluator, UniformEvaluator
 from azx.runtime.play import play_games
 from azx.runtime.players import SearchPlayer
-from azx.runtime.search import Budget, Search, room
+from azx.runtime.search import Budget, Search, mcts, room
 from azx.runtime.search.tree import bytes_per_node
 from azx.runtime.seeds import draw_orders, game_keys
 from azx.runtime.variant import MINI, STANDARD
@@ -68,16 +70,17 @@ def test_time_is_shared_by_all_blocks() -> None:
     assert visits.min() > 0.5 * visits.max()
 
 
-def test_the_clock_is_looked_at_where_no_network_is_asked() -> None:
+def test_the_clock_is_looked_at_where_no_network_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     """With five cells left nearly all simulations end where the value is exact."""
+    looks = itertools.count()
+    # Every look finds that another hundredth of the time is over.
+    monkeypatch.setattr(mcts, "time", SimpleNamespace(monotonic=lambda: next(looks) / 100))
     board = STANDARD.empty_boards(1)
     board[0, :14] = np.arange(14)
-    search = Search(UniformEvaluator(STANDARD), 1, Budget(seconds=0.2))
-    tile = np.full(1, 20, dtype=np.int8)
-    search.run(board, tile, game_keys(0, 1))
-    start = time.monotonic()
-    search.run(board, tile, game_keys(1, 1))
-    assert time.monotonic() - start < 0.4
+    search = Search(UniformEvaluator(STANDARD), 1, Budget(seconds=1.0))
+    found = search.run(board, np.full(1, 20, dtype=np.int8), game_keys(1, 1))
+    assert 90 < next(looks) < 110
+    assert 1_000 < found.visits.sum() < 20_000  # at most 128 between two looks
 
 
 def test_there_is_room_for_all_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
