@@ -55,11 +55,11 @@ class LearningConfig:
     lambda_end: float = 0.0  # ... this, reached at ...
     lambda_until: float = 0.2  # ... this share of the run
     average_rate: float = 0.02  # of the averaged weights that play, are evaluated and exported
-    policy_weight: float = 0.05  # of the cross-entropy, beside the squared error in units of POINTS
     # In self-play, a lesson from itself: beside what is found of the placements looked at, of all
     # of them what the averaged network said while it played. It keeps those that nobody looks at
     # from drifting. As with a teacher, a position remembers a kilobyte more.
     hold_q: bool = False
+    policy_weight: float = 0.05  # of the cross-entropy, beside the squared error in units of POINTS
     temperature: float = 2.0  # points; the policy learns softmax((gain + q) / temperature)
     precision: str = "auto"  # float32, bfloat16, or the faster of them on this processor
 
