@@ -93,7 +93,7 @@ def test_a_preset_that_goes_on_from_another(tmp_path: Path) -> None:
     until_round(process, broken / "first", 2)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)
-    assert "of 8; go on with: azx train --run" in out, err
+    assert f"of 8 of {broken}/first; go on with: azx train --run {broken} --resume" in out, err
     assert not (broken / "last.json").exists()
     process = start(broken, "--resume")
     until_round(process, broken, 2)
@@ -120,6 +120,7 @@ def test_a_preset_that_goes_on_from_another(tmp_path: Path) -> None:
     [
         (("--set", "network.widht=3"), "unknown field network.widht"),
         (("--preset", "huge"), "no preset 'huge'; there are: champion, champion-start, mini"),
+        (("--preset", "champion", "--teacher", "standard"), "champion trains champion-start first"),
         (("--resume",), "no such file"),
         (("--games", "none.npz"), "no such file"),
     ],
@@ -132,6 +133,7 @@ def test_wrong_use_is_one_line(arguments: tuple[str, ...], says: str, tmp_path: 
     assert says in err
     assert err.startswith("error: ")
     assert "Traceback" not in err
+    assert not (tmp_path / "run").exists()
 
 
 def test_torch_is_measured_beside_onnxruntime(

@@ -39,7 +39,7 @@ def test_the_loss_asks_for_the_placements_that_were_looked_at() -> None:
     found = losses(network_of(MINI), outputs, batch, temperature=1.0)
     at, second = MINI.cells, MINI.tiles * MINI.cells
     errors = [2.0, second + at + 3, 1 - 10.0, 4 * at + 6 - 10.0, second + 5 * at - 10.0]
-    assert float(found.q) == pytest.approx(np.mean(np.square(errors)), rel=1e-6)
+    assert float(found.value_loss) == pytest.approx(np.mean(np.square(errors)), rel=1e-6)
 
 
 def test_the_rate_rises_and_falls() -> None:
@@ -85,7 +85,8 @@ def test_steps_are_the_same_in_any_number_of_threads(
 ) -> None:
     """Of the network of two views, whose first layer's weights are used twice in a forward."""
     batch = batch_of(240)  # 1,680 samples: six whole parts and the rest
-    two_views = NetworkConfig("dense", 32, 1, 4, half_turn=True)
+    # So wide that torch would share out a layer's weights.
+    two_views = NetworkConfig("dense", 192, 1, 4, half_turn=True)
     found = []
     for threads in (1, 4):
         network = PolicyValueNetwork(MINI, two_views)
@@ -115,8 +116,8 @@ def test_a_batch_in_parts_is_judged_by_their_mean() -> None:
         outputs = network(torch.from_numpy(part.boards))
         of_part = losses(network, outputs, part, unclipped.temperature)
         expected = expected + len(part) / len(batch) * of_part.total(unclipped.policy_weight)
-        squares += len(part) / len(batch) * float(of_part.q.detach())
-    assert float(report.losses.q) == pytest.approx(squares, rel=1e-5)
+        squares += len(part) / len(batch) * float(of_part.value_loss.detach())
+    assert float(report.losses.value_loss) == pytest.approx(squares, rel=1e-5)
     expected.backward()
     for parameter, alone in zip(learner.network.parameters(), network.parameters(), strict=True):
         torch.testing.assert_close(parameter.grad, alone.grad)

@@ -29,13 +29,14 @@ from azx.trainer.network import NetworkConfig
 from azx.trainer.preflight import preflight
 from azx.trainer.stopping import standing_still
 from azx.trainer.torch_evaluator import TorchEvaluator
-from azx.trainer.train import Outcome, Training, train
+from azx.trainer.train import Outcome, train
+from azx.trainer.training import Training
 from azx.trainer.watchdog import Watchdog
 
 
 def test_it_learns_mini_nearly_perfectly(mini_solution: Solution, tmp_path: Path) -> None:
     """A short run of the preset: 96% of the optimum; the whole preset reaches 99%."""
-    config = load_config("mini", ["rounds=16", "network.width=128", "evaluation.every=16"])
+    config = load_config("mini", ["rounds=8", "network.width=128", "learning.optimizer=muon", "learning.rate=3e-3"])
     outcome = train(config, tmp_path / "run", Silent())
     player = OnePlyPlayer(TorchEvaluator(load_network(tmp_path / "run").network))
     exact = expected_score(MINI, policy_of(player))
@@ -160,7 +161,7 @@ def test_a_resumed_run_learns_from_what_it_learnt_from(tmp_path: Path) -> None:
     games = play_games(GreedyPlayer(MINI), draw_orders(MINI, keys), keys)
     write_games(tmp_path / "games.npz", games)  # left there by another run
     train(SMALL, tmp_path, Silent(), stop=lambda: True)
-    with pytest.raises(UsageError, match="leave them out"):
+    with pytest.raises(UsageError, match="leave the games out"):
         train(SMALL, tmp_path, Silent(), games, resume=True)
     reporter = Silent()
     train(SMALL, tmp_path, reporter, resume=True)
@@ -242,7 +243,7 @@ def test_the_watchdog_stops_what_does_not_learn() -> None:
     with pytest.raises(CheckFailed, match="still uniform"):
         watch(uniform, departure=0.001)
     with pytest.raises(CheckFailed, match="not finite"):
-        Watchdog(network).watch(_report(q=float("nan")))
+        Watchdog(network).watch(_report(value_loss=float("nan")))
     network.trunk.norm.weight.grad.zero_()  # type: ignore[union-attr]
     dead = Watchdog(network, steps=50)
     with pytest.raises(CheckFailed, match=r"no gradient in 50 steps, trunk\.norm\.weight"):
@@ -267,13 +268,11 @@ def test_stopping_goes_by_paired_intervals() -> None:
         return [np.round(luck + m + rng.normal(0, 8, 500)).astype(np.int32) for m in means]
 
     settings = replace(SMALL.evaluation, patience=3, least_gain=0.5)
-    assert standing_still(evaluations([0, 1, 2]), settings) is None  # too few to say
-    assert standing_still(evaluations([0, 1, 2, 3, 4, 5]), settings) is None  # rising
+    assert not standing_still(evaluations([0, 1, 2]), settings)  # too few to say
+    assert not standing_still(evaluations([0, 1, 2, 3, 4, 5]), settings)  # rising
+    assert standing_still(evaluations([5, 5, 5, 3, 3, 3]), settings)  # falling
     stood = [standing_still(evaluations([3.0] * 8), SMALL.evaluation) for _ in range(20)]
-    assert sum(gain is not None for gain in stood) > 15
-    falling = standing_still(evaluations([5, 5, 5, 3, 3, 3]), settings)
-    assert falling is not None
-    assert falling.mean == pytest.approx(-2, abs=1)
+    assert sum(stood) > 15
 
 
 def test_the_best_is_the_latest_that_is_not_clearly_worse(
@@ -287,7 +286,7 @@ def test_the_best_is_the_latest_that_is_not_clearly_worse(
         scores = (luck + next(means) + rng.normal(0, 5, 400)).astype(np.float32)
         return Strength(scores, scores, np.zeros(7), np.zeros(7))
 
-    monkeypatch.setattr("azx.trainer.train.measure", measured)
+    monkeypatch.setattr("azx.trainer.training.measure", measured)
     training = Training(SMALL, tmp_path, None, None)
     kept = []
     for round_ in range(1, 5):
@@ -295,7 +294,6 @@ def test_the_best_is_the_latest_that_is_not_clearly_worse(
         training.evaluate(Silent())
         kept.append(read_checkpoint(tmp_path / "best.json").info["round"])
     assert kept == [1, 2, 2, 4]
-    assert training.best_evaluation == 3
 
 
 def test_too_few_recorded_games_are_refused(tmp_path: Path) -> None:

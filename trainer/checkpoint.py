@@ -38,6 +38,22 @@ Tensors = dict[str, NDArray[Any]]
 
 FORMAT = 1
 
+#: What to do with a run that lacks something.
+OTHER_VERSION = (
+    "the run is of another version of azx, or broken; a new run can begin with its weights (--from)"
+)
+
+
+class Info(dict[str, Any]):
+    """What was known at a checkpoint; to ask for what it does not say is a `RunError`."""
+
+    def __init__(self, path: Path, known: dict[str, Any]) -> None:
+        super().__init__(known)
+        self.path = path
+
+    def __missing__(self, name: str) -> Any:
+        raise RunError(f"{self.path} lacks {name!r}: {OTHER_VERSION}")
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -45,7 +61,7 @@ class Checkpoint:
 
     path: Path
     config: TrainConfig
-    info: dict[str, Any]
+    info: Info
     tensors: Tensors
 
 
@@ -117,13 +133,13 @@ def read_checkpoint(path: Path) -> Checkpoint:
         data = _read_json(path)
         config = config_from_dict(data["config"], str(path))
         tensors = load(read_bytes(path.parent / data["weights"], RunError))
-        return Checkpoint(path, config, data["info"], tensors)
+        return Checkpoint(path, config, Info(path, data["info"]), tensors)
 
 
-def read_info(path: Path) -> dict[str, Any]:
+def read_info(path: Path) -> Info:
     """What was known at a checkpoint, without its tensors, which may be large."""
     with _reading(path):
-        return dict(_read_json(path)["info"])
+        return Info(path, _read_json(path)["info"])
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -156,10 +172,7 @@ def restore(checkpoint: Checkpoint, learner: Learner, replay: Replay) -> None:
     try:
         replay.from_arrays(_part(tensors, "replay"))
     except KeyError as error:
-        raise RunError(
-            f"{checkpoint.path} lacks {error}, which this version of azx remembers of games: the "
-            "run is of an earlier one, or broken; a new run can begin with its weights (--from)"
-        ) from None
+        raise RunError(f"{checkpoint.path} lacks {error} of games: {OTHER_VERSION}") from None
 
 
 def _parameters_of(
@@ -183,8 +196,7 @@ def _restore_steps(
         fits = [v.shape in ((), parameter.shape) for v in remembered.values()]
         if not fits or not all(fits):
             raise RunError(
-                f"{path} does not hold what the last steps remembered of {name}: the run is of "
-                "another version of azx, or broken; a new run can begin with its weights (--from)"
+                f"{path} does not hold what the last steps remembered of {name}: {OTHER_VERSION}"
             )
         optimizer.state[parameter] = remembered
 

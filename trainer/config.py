@@ -97,7 +97,6 @@ class TrainConfig:
             "learning.batch_size": n.batch_size,
             "learning.replay_rounds": n.replay_rounds,
             "evaluation.every": e.every,
-            "evaluation.games": e.games,
             "evaluation.patience": e.patience,
         }
         shares = {
@@ -114,6 +113,8 @@ class TrainConfig:
             "learning.passes": n.passes,
             "learning.clip": n.clip,
             "learning.temperature": n.temperature,
+            "learning.average_rate": n.average_rate,
+            "learning.policy_weight": n.policy_weight,
         }
         not_negative = {
             "seed": self.seed,
@@ -123,13 +124,14 @@ class TrainConfig:
             "selfplay.noise": s.noise,
             "selfplay.noise_end": s.noise_end,
             "learning.weight_decay": n.weight_decay,
-            "learning.policy_weight": n.policy_weight,
             "evaluation.least_gain": e.least_gain,
         }
         if self.seed >= 2**62:
             raise UsageError(f"seed must be below 2**62, found {self.seed}")
         for values, holds, what in (
             (at_least_one, lambda v: v >= 1, "at least 1"),
+            # One game has no interval, by which evaluations are compared.
+            ({"evaluation.games": e.games}, lambda v: v >= 2, "at least 2"),
             (shares, lambda v: 0 <= v <= 1, "between 0 and 1"),
             (positive, lambda v: v > 0, "above 0"),
             (not_negative, lambda v: v >= 0, "0 or more"),

@@ -16,8 +16,8 @@ from azx.runtime.rules import all_gains
 from azx.runtime.seeds import draw_orders, game_keys
 from azx.trainer.foresight import q_of
 
-#: Of the orders that runs are followed on: no run trains with this seed (they take 0 and up, and
-#: seeds are mixed), and the orders of published comparisons are others again.
+#: Of the orders that runs are followed on. No run trains on them, whatever its seed: those of
+#: training are marked (`azx.trainer.sources`). Published comparisons are on others again.
 EVALUATION_SEED = 0x5EED_0E7A
 
 

@@ -6,6 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
+from azx.runtime.errors import UsageError
 from azx.trainer.half_turn import HalfTurnHead, HalfTurnLinear
 from azx.trainer.network import PolicyValueNetwork
 
@@ -24,7 +25,7 @@ def grow(network: PolicyValueNetwork, smaller: PolicyValueNetwork) -> None:
 
     Blocks that only `network` has add nothing at first. Maps of two views begin by mapping each
     view by itself, so that the network says what `smaller` says, averaged over a board and its half
-    turn. Raises `RuntimeError` where the shapes do not fit.
+    turn. Raises `UsageError` where the shapes do not fit.
     """
     weights = smaller.state_dict()
     for path, module in network.named_modules():
@@ -42,7 +43,13 @@ def grow(network: PolicyValueNetwork, smaller: PolicyValueNetwork) -> None:
         block.silence()
         for name, tensor in block.state_dict().items():
             weights[f"trunk.blocks.{index}.{name}"] = tensor
-    network.load_state_dict(weights)
+    try:
+        network.load_state_dict(weights)
+    except RuntimeError:
+        raise UsageError(
+            f"the network to begin from is {smaller.config} for {smaller.variant.name}, this "
+            f"run's {network.config} for {network.variant.name}"
+        ) from None
 
 
 def _split_head(head: HalfTurnHead, weight: Tensor, bias: Tensor) -> dict[str, Tensor]:

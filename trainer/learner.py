@@ -30,16 +30,16 @@ RISE = 0.02
 class Losses(NamedTuple):
     """Of one batch. Squared errors are in points²; the policy's are in nats, per tile."""
 
-    q: Tensor  # mean squared error of q at the placements looked at
-    lesson: Tensor  # mean squared difference from the lesson's q, over all that may be laid; or 0
-    floor: Tensor  # the part of it that is the draws' luck
-    policy: Tensor  # cross-entropy to the improved policy
-    entropy: Tensor  # of the improved policy: the floor under its cross-entropy
+    value_loss: Tensor  # mean squared error of q at the placements looked at
+    value_floor: Tensor  # the part of it that is the draws' luck
+    lesson_loss: Tensor  # from the lesson's q, over all that may be laid; 0 without one
+    policy_loss: Tensor  # cross-entropy to the improved policy
+    policy_floor: Tensor  # the entropy of the improved policy
     departure: Tensor  # KL of the network's policy from the uniform one over the empty cells
 
     def total(self, policy_weight: float) -> Tensor:
         """What is minimised."""
-        return (self.q + self.lesson) / POINTS**2 + policy_weight * self.policy
+        return (self.value_loss + self.lesson_loss) / POINTS**2 + policy_weight * self.policy_loss
 
 
 def losses(
@@ -79,14 +79,14 @@ def losses(
     empty = (~filled).sum(dim=1, keepdim=True)
     with torch.no_grad():
         entropy = -(log_policy.exp() * log_policy).sum(dim=2)
-        floor_entropy = (-torch.special.xlogy(target, target).sum(dim=2) * weight).sum()
+        entropy_of_target = -torch.special.xlogy(target, target).sum(dim=2)
     return Losses(
-        q=error,
-        lesson=lesson,
+        value_loss=error,
         # The targets of the other placements are values: no luck is in them.
-        floor=torch.from_numpy(batch.floor).sum() / looked_at.sum().cpu(),
-        policy=(-(target * log_policy).sum(dim=2) * weight).sum(),
-        entropy=floor_entropy,
+        value_floor=torch.from_numpy(batch.floor).sum() / looked_at.sum().cpu(),
+        lesson_loss=lesson,
+        policy_loss=(-(target * log_policy).sum(dim=2) * weight).sum(),
+        policy_floor=(entropy_of_target * weight).sum(),
         departure=((empty.float().log() - entropy) * weight).sum(),
     )
 

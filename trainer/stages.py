@@ -8,8 +8,14 @@ from pathlib import Path
 
 from azx.runtime.errors import RunError, UsageError
 from azx.runtime.files import read_bytes, write_json
+from azx.runtime.variant import variant_named
 from azx.trainer.checkpoint import read_info
 from azx.trainer.config import TrainConfig, config_from_dict, load_config
+from azx.trainer.growth import grow
+from azx.trainer.network import PolicyValueNetwork
+
+#: In a run's folder: its config. Of the last stage it is there before that begins.
+PLAN = "config.json"
 
 
 @dataclass(frozen=True)
@@ -55,24 +61,50 @@ def stages_of(config: TrainConfig, run: Path, begin_from: Path | None = None) ->
     ]
 
 
-def write_plan(stages: list[Stage]) -> None:
-    """Keep the config of the last stage, for `stages_begun` to go on with before that has begun."""
+def begin(stages: list[Stage]) -> None:
+    """Make sure that all of `stages` can be trained, and keep the plan for `stages_begun`.
+
+    Raises `UsageError` where one of them was begun before, or where the last one's network cannot
+    begin with the weights of the first: that shows now, not after hours.
+    """
     last = stages[-1]
-    write_json(last.run / "config.json", last.config.to_json())
+    if any(stage.begun for stage in stages):
+        raise UsageError(
+            f"{last.run} holds a run already: --resume goes on with it, or take another"
+        )
+    if len(stages) > 1:
+        before, after = (
+            PolicyValueNetwork(variant_named(stage.config.variant), stage.config.network)
+            for stage in stages
+        )
+        grow(after, before)
+        write_json(last.run / PLAN, last.config.to_json())
 
 
 def stages_begun(run: Path) -> list[Stage]:
     """What is left of the stages of a run that was begun; `RunError` where none was."""
-    path = run / "config.json"
+    last = Stage(_config_in(run), run, None)
+    if last.begun:
+        return [last]
+    if last.config.begins_from is None:
+        raise RunError(f"{run} holds no checkpoint to go on from: begin it again, without --resume")
+    first, last = stages_of(last.config, run)
+    # As it was begun: the preset may have changed since, or this machine is another.
+    if (first.run / PLAN).exists():
+        first = replace(first, config=_config_in(first.run))
+    return [last] if _over(first) else [first, last]
+
+
+def _config_in(run: Path) -> TrainConfig:
+    path = run / PLAN
     try:
-        config = config_from_dict(json.loads(read_bytes(path, RunError)), str(path))
+        return config_from_dict(json.loads(read_bytes(path, RunError)), str(path))
     except ValueError as error:
         raise RunError(f"{path} is no readable config: {error}") from error
-    stages = stages_of(config, run)
-    while len(stages) > 1 and (stages[1].begun or _finished(stages[0])):
-        stages = stages[1:]
-    return stages
 
 
-def _finished(stage: Stage) -> bool:
-    return stage.rounds_done >= stage.config.rounds
+def _over(stage: Stage) -> bool:
+    if not stage.begun:
+        return False
+    info = read_info(stage.run / "last.json")
+    return bool(info["stands_still"]) or info["round"] >= stage.config.rounds

@@ -46,7 +46,8 @@ class Watchdog:
             self._seen, self._furthest, self._alive = 0, 0.0, set()
 
     def _check_finite(self, report: StepReport) -> None:
-        loss = report.losses.q + report.losses.lesson + report.losses.policy
+        found = report.losses
+        loss = found.value_loss + found.lesson_loss + found.policy_loss
         if math.isfinite(report.gradient_norm) and bool(torch.isfinite(loss)):
             return
         broken = [
@@ -56,8 +57,8 @@ class Watchdog:
             or (parameter.grad is not None and not bool(torch.isfinite(parameter.grad).all()))
         ]
         raise CheckFailed(
-            f"a value is not finite: losses q {float(report.losses.q):g}, lesson "
-            f"{float(report.losses.lesson):g}, policy {float(report.losses.policy):g}, gradient "
+            f"a value is not finite: losses q {float(found.value_loss):g}, lesson "
+            f"{float(found.lesson_loss):g}, policy {float(found.policy_loss):g}, gradient "
             f"norm {report.gradient_norm:g}, in {', '.join(broken[:3]) or 'the loss itself'}; try "
             "a lower learning.rate, or learning.precision=float32"
         )

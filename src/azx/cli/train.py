@@ -46,10 +46,10 @@ class _Screen:
         self.progress.update(self.task, completed=metrics["round"])
         if "one_ply" not in metrics:
             return
-        # What a network that is taught only the moves of others takes for luck is in part its own
-        # errors at other cells; in self-play the luck of the draws is taken out of what it learns.
+        # Mostly the luck of the draws is taken out of what is learnt. What a network that is taught
+        # only the moves of others takes for luck is in part its own errors at other cells.
         luck = ""
-        if "held_out_value_loss" in metrics:
+        if metrics["value_floor"] > 0.0:
             luck = f" (luck at most {metrics['value_floor']:.1f})"
         self.console.print(
             f"round {metrics['round']:4d}  {metrics['games']:8,d} games  "
@@ -86,12 +86,17 @@ def train(
     ] = None,
     preset: Annotated[
         str,
-        typer.Option(help="mini, quick, standard, champion, small, or a TOML file of one's own."),
+        typer.Option(
+            help="mini, quick, standard, champion, small, recorded, or a TOML file of one's own."
+        ),
     ] = "standard",
     set_: Annotated[
         list[str] | None,
         typer.Option(
-            "--set", metavar="FIELD=VALUE", help="Override a field, e.g. network.width=512."
+            "--set",
+            metavar="FIELD=VALUE",
+            help="Override a field, e.g. network.width=512. Where a preset goes on from another, "
+            "that one stays as it is.",
         ),
     ] = None,
     games: Annotated[
@@ -138,6 +143,7 @@ def train(
     from azx.runtime.errors import UsageError
     from azx.runtime.models import named_model
     from azx.runtime.records import read_games
+    from azx.trainer.stages import begin
     from azx.trainer.train import train as train_run
 
     console = stderr()
@@ -147,6 +153,13 @@ def train(
         raise UsageError("--resume goes on with the run's own teacher: leave --teacher out")
     folder = run or Path("runs") / Path(preset).stem
     stages = _stages(folder, preset, set_ or [], resume, from_)
+    if len(stages) > 1 and (games or teacher):
+        raise UsageError(
+            f"{preset} trains {stages[0].run.name} first, and both learn from games of their own: "
+            "leave --teacher and --games out, or name with --from what it is to begin with"
+        )
+    if not resume:
+        begin(stages)
     recorded = read_games(games) if games else None
     if threads:
         torch.set_num_threads(threads)
@@ -171,7 +184,7 @@ def train(
                 )
             if outcome.reason == "stopped":
                 break
-    _print_outcome(stdout(), outcome, folder, stage.config.rounds)
+    _print_outcome(stdout(), outcome, folder, stage)
 
 
 def _progress(console: Console) -> Progress:
@@ -192,13 +205,10 @@ def _stages(
     """What is to be trained, one run after the other."""
     from azx.runtime.errors import UsageError
     from azx.trainer.config import load_config
-    from azx.trainer.stages import stages_begun, stages_of, write_plan
+    from azx.trainer.stages import stages_begun, stages_of
 
     if not resume:
-        stages = stages_of(load_config(preset, overrides), folder, begin_from)
-        if len(stages) > 1 and not (folder / "config.json").exists():
-            write_plan(stages)
-        return stages
+        return stages_of(load_config(preset, overrides), folder, begin_from)
     if overrides:
         raise UsageError("--resume goes on with the run's own config: leave --set out")
     return stages_begun(folder)
@@ -208,17 +218,20 @@ def _go_on(folder: Path) -> str:
     return f"go on with: azx train --run {folder} --resume"
 
 
-def _print_outcome(console: Console, outcome: Outcome, folder: Path, rounds: int) -> None:
+def _print_outcome(console: Console, outcome: Outcome, folder: Path, stage: Stage) -> None:
+    of = f"{outcome.rounds} of {stage.config.rounds}"
+    if stage.run != folder:
+        of += f" of {stage.run}"
     said = {
         "finished": f"finished: {outcome.rounds} rounds",
-        "stopped": f"stopped and saved after round {outcome.rounds} of {rounds}; {_go_on(folder)}",
-        "standing still": f"stopped after round {outcome.rounds} of {rounds}: the last "
-        "evaluations are no better than those before them",
+        "stopped": f"stopped and saved after round {of}; {_go_on(folder)}",
+        "standing still": f"stopped after round {of}: the last evaluations are no better than "
+        "those before them",
     }[outcome.reason]
     console.print(said, soft_wrap=True)
     if outcome.best_round:
         console.print(
             f"best: {outcome.best_score:.2f} points by {outcome.judged_by} after round "
-            f"{outcome.best_round}; export it with: azx export {folder} --out net.onnx",
+            f"{outcome.best_round}; export it with: azx export {stage.run} --out net.onnx",
             soft_wrap=True,
         )

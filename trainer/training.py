@@ -1,0 +1,243 @@
+"""A run in progress: a round of games, steps on what is remembered, now and then a measurement."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from azx.runtime.errors import RunError
+from azx.runtime.records import Games
+from azx.runtime.stats import estimate, paired_difference
+from azx.runtime.variant import variant_named
+from azx.trainer.checkpoint import LoadedNetwork, read_checkpoint, restore, save_best, save_last
+from azx.trainer.config import TrainConfig
+from azx.trainer.evaluation import Strength, measure
+from azx.trainer.growth import grow
+from azx.trainer.initialise import initialise
+from azx.trainer.learner import Learner, Losses, choose_precision, losses
+from azx.trainer.network import PolicyValueNetwork
+from azx.trainer.parts import PART
+from azx.trainer.preflight import Preflight
+from azx.trainer.samples import Replay
+from azx.trainer.sources import Played, Recorded, Source, split, taught
+from azx.trainer.stopping import standing_still
+from azx.trainer.teacher import Teacher
+from azx.trainer.torch_evaluator import TorchEvaluator
+from azx.trainer.watchdog import Watchdog
+
+
+class Reporter(Protocol):
+    """Whoever shows how the run goes."""
+
+    def passed(self, found: Preflight) -> None:
+        """The network is alive and learning begins."""
+
+    def step(self, what: str, done: int, of: int) -> None:
+        """`what` is under way: `done` of `of`."""
+
+    def round(self, metrics: dict[str, Any], config: TrainConfig) -> None:
+        """A round is over; its metrics, those of an evaluation among them where there was one."""
+
+
+class Training:
+    """All that a checkpoint holds, and what is done with it."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        run: Path,
+        games: Games | None,
+        teacher: Teacher | None,
+    ) -> None:
+        """Make the network from the config's seed; it learns from `games`, `teacher` or itself."""
+        precision = choose_precision(config.learning.precision)
+        # What `auto` came to on this machine is part of the run: elsewhere it goes on the same.
+        learning = replace(config.learning, precision=str(precision).removeprefix("torch."))
+        self.config, self.run = replace(config, learning=learning), run
+        variant = variant_named(config.variant)
+        network = PolicyValueNetwork(variant, config.network)
+        initialise(network, config.seed, network.heads)
+        self.learner = Learner(network, config.learning, precision)
+        self.replay = Replay(config.learning.replay_rounds)
+        evaluator = TorchEvaluator(self.learner.average, precision)
+        self.source: Source
+        self.held_out: Games | None = None
+        self.taught = teacher is not None
+        if games is not None:
+            learnt_from, self.held_out = split(games)
+            self.source = Recorded(learnt_from, evaluator)
+        elif teacher is not None:
+            self.source = taught(config, teacher.evaluator(precision))
+        else:
+            self.source = Played(config, evaluator, lesson=config.learning.hold_q)
+        self.round = 0
+        self.games_seen = 0
+        self.seconds = 0.0
+        # Recorded games teach what their own moves are worth, and one ply asks about all moves.
+        self.judged_by = "policy" if self.held_out is not None else "one ply"
+        self.history: list[NDArray[np.float32]] = []  # that player's scores at each evaluation
+        self.best_round, self.best_score = 0, -1.0
+        self.stands_still = False  # by the last evaluations, so that the run ends
+        self.begun_from: dict[str, Any] | None = None  # where the run before this one stood
+
+    @property
+    def over(self) -> bool:
+        """Whether there is no round to come."""
+        return self.stands_still or self.round >= self.config.rounds
+
+    def begin_from(self, other: LoadedNetwork) -> None:
+        """Take the weights of a network that was trained before, grown to this run's size."""
+        for network in (self.learner.network, self.learner.average):
+            grow(network, other.network)
+        self.begun_from = {"config": other.config.to_json(), **other.info}
+
+    def resume(self) -> None:
+        """Go back to the run's last checkpoint; `RunError` where it is of another config."""
+        checkpoint = read_checkpoint(self.run / "last.json")
+        if checkpoint.config != self.config:
+            raise RunError(f"{self.run} was made with another config: resume it without overrides")
+        restore(checkpoint, self.learner, self.replay)
+        info = checkpoint.info
+        self.round, self.games_seen, self.seconds = info["round"], info["games"], info["seconds"]
+        self.best_round, self.best_score = info["best_round"], info["best_score"]
+        self.stands_still = info["stands_still"]
+        self.history = [np.array(scores, dtype=np.float32) for scores in info["history"]]
+        self.begun_from = info["begun_from"]
+
+    def info(self) -> dict[str, Any]:
+        """Where the run stands."""
+        return {
+            "round": self.round,
+            "games": self.games_seen,
+            "seconds": round(self.seconds, 1),
+            "best_round": self.best_round,
+            "best_score": self.best_score,
+            "stands_still": self.stands_still,
+            "recorded": self.held_out is not None,
+            "taught": self.taught,
+            "begun_from": self.begun_from,
+        }
+
+    def save(self) -> None:
+        """Write the checkpoint to resume from."""
+        info = {**self.info(), "history": [scores.tolist() for scores in self.history]}
+        save_last(self.run, self.config, info, self.learner, self.replay)
+
+    def play_and_learn(self, watchdog: Watchdog, reporter: Reporter) -> dict[str, Any]:
+        """One round; returns its metrics."""
+        config = self.config
+        began = time.perf_counter()
+        samples, games = self.source.samples(
+            self.round, lambda done, of: reporter.step("playing", done, of)
+        )
+        self.replay.add(samples)
+        self.games_seen += len(games)
+        played = time.perf_counter()
+        remembered = self.replay.all()
+        size = min(config.learning.batch_size, len(remembered))
+        steps = max(1, round(len(samples) * config.learning.passes / size))
+        rng = np.random.default_rng((config.seed, 1, self.round))
+        reports = []
+        for index, rows in enumerate(_batches(len(remembered), steps, size, rng)):
+            self.learner.set_rate((self.round + index / steps) / config.rounds)
+            report = self.learner.step(remembered.take(rows, rng.random(size) < 0.5))
+            watchdog.watch(report)
+            reports.append(report)
+            reporter.step("learning", index + 1, steps)
+        self.round += 1
+        took = time.perf_counter() - began
+        self.seconds += took
+        return {
+            "round": self.round,
+            "games": self.games_seen,
+            "seconds": round(self.seconds, 2),
+            "score": float(games.scores().mean()),
+            **_mean_losses([report.losses for report in reports]),
+            "gradient_norm": float(np.mean([report.gradient_norm for report in reports])),
+            "seconds_playing": round(played - began, 3),
+            "seconds_learning": round(took - (played - began), 3),
+        }
+
+    def evaluate(self, reporter: Reporter) -> dict[str, Any]:
+        """Measure the averaged weights, keep them unless others have scored better; the metrics.
+
+        Better means: by an interval that leaves 0 out, on the same orders. The largest of many
+        noisy means is mostly noise, and what has learnt longer is the better guess.
+        """
+        settings = self.config.evaluation
+        evaluator = TorchEvaluator(self.learner.average)
+        done = 0
+
+        def count(games: int) -> None:
+            nonlocal done
+            done += games
+            reporter.step("evaluating", done, 2 * settings.games)
+
+        found: Strength = measure(evaluator, settings.games, count)
+        policy, one_ply = estimate(found.policy), estimate(found.one_ply)
+        judged = found.one_ply if self.judged_by == "one ply" else found.policy
+        self.history.append(judged)
+        metrics = {
+            "policy": policy.mean,
+            "policy_ci": policy.half_width,
+            "one_ply": one_ply.mean,
+            "one_ply_ci": one_ply.half_width,
+            "explained": [round(float(share), 4) for share in found.explained],
+            "bias": [round(float(points), 2) for points in found.bias],
+        }
+        if self.held_out is not None:
+            metrics |= self._held_out_losses(self.held_out)
+        self.stands_still = standing_still(self.history, settings)
+        highest = max(self.history, key=lambda scores: float(scores.mean()))
+        if paired_difference(judged, highest).ci95[1] >= 0.0:
+            self.best_round, self.best_score = self.round, float(judged.mean())
+            info = {**self.info(), **metrics, "evaluated_games": settings.games}
+            save_best(self.run, self.config, info, self.learner.average)
+        return metrics
+
+    def _held_out_losses(self, games: Games) -> dict[str, float]:
+        """The losses on games that are not learnt from."""
+        network = self.learner.average
+        samples, _ = Recorded(games, TorchEvaluator(network)).samples(self.round, None)
+        parts = samples.parts(PART)
+        with torch.inference_mode():
+            found = [
+                losses(
+                    network,
+                    network(torch.from_numpy(part.boards)),
+                    part,
+                    self.config.learning.temperature,
+                )
+                for part in parts
+            ]
+        means = _mean_losses(found, [len(part) for part in parts])
+        return {f"held_out_{name}": value for name, value in means.items()}
+
+
+def _mean_losses(found: list[Losses], weights: list[int] | None = None) -> dict[str, float]:
+    """Means by name, of losses that count as `weights` say."""
+    columns = zip(*found, strict=True)
+    return {
+        name: float(np.average([float(loss) for loss in column], weights=weights))
+        for name, column in zip(Losses._fields, columns, strict=True)
+    }
+
+
+def _batches(
+    count: int, steps: int, size: int, rng: np.random.Generator
+) -> Iterator[NDArray[np.int64]]:
+    """`steps` batches of `size` rows, none twice before all have come that fill whole batches."""
+    order = rng.permutation(count)
+    at = 0
+    for _ in range(steps):
+        if at + size > count:
+            order, at = rng.permutation(count), 0
+        yield order[at : at + size]
+        at += size
