@@ -1,6 +1,6 @@
 """Write `docs/strength.md` and its figures: how strong is a network, and what pays its points?
 
-    pip install 'azx[report]'
+    pip install '.[report]'
     python benchmarks/search_ladder.py models/standard.onnx --orders eval_orders.npy \\
         --out ladder.json
     python benchmarks/how_strong.py models/standard.onnx --orders eval_orders.npy \\

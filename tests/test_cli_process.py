@@ -188,4 +188,4 @@ def test_playing_needs_none_of_the_training_packages(mini: Path) -> None:
     assert lines[: len(works)] == [f"0 {line} | " for line in works], done.stdout + done.stderr
     for line, said in zip(needs, lines[len(works) :], strict=True):
         assert said.startswith(f"2 {line} | error: this command needs the training packages: ")
-        assert 'pip install "azx[train]"' in said
+        assert "pip install torch==2.13.0 '.[train]'" in said

@@ -91,7 +91,7 @@ def test_a_preset_that_goes_on_from_another(tmp_path: Path) -> None:
 
     process = start(broken, "--preset", str(second))
     until_round(process, broken / "first", 2)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=120)
     assert f"of 8 of {broken}/first; go on with: azx train --run {broken} --resume" in out, err
     assert not (broken / "last.json").exists()
@@ -148,10 +148,15 @@ def test_torch_is_measured_beside_onnxruntime(
         return call
 
     monkeypatch.setattr(torch, "compile", no_compiler)
-    few = ("network.width=16", "network.groups=4", "selfplay.games_per_round=32", "rounds=1",
-           "evaluation.every=1", "evaluation.games=20")  # fmt: skip
-    run("train", "--preset", "mini", "--run", tmp_path / "run", "--threads", 1,
-        *(part for field in few for part in ("--set", field)))  # fmt: skip
+    monkeypatch.setattr("azx.cli.train.LINE_EVERY", 0.0)
+    few = ("network.width=16", "network.groups=4", "selfplay.games_per_round=32", "rounds=2",
+           "evaluation.every=2", "evaluation.games=20")  # fmt: skip
+    trained = run("train", "--preset", "mini", "--run", tmp_path / "run", "--threads", 1,
+                  *(part for field in few for part in ("--set", field)))  # fmt: skip
+    said = [line for line in trained.stderr.splitlines() if line.startswith("round")]
+    assert [line.split()[1] for line in said] == ["1", "2"]
+    assert "minutes  value loss" in said[0], "where there is no bar, a line now and then"
+    assert "one ply" in said[1]
     measured = run("bench", "inference", "--model", mini, "--torch", tmp_path / "run",
                    "--batches", 2, "--seconds", 0, "--json", tmp_path / "a.json")  # fmt: skip
     assert measured.exit_code == 0

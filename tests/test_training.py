@@ -36,7 +36,9 @@ from azx.trainer.watchdog import Watchdog
 
 def test_it_learns_mini_nearly_perfectly(mini_solution: Solution, tmp_path: Path) -> None:
     """A short run of the preset: 96% of the optimum; the whole preset reaches 99%."""
-    config = load_config("mini", ["rounds=8", "network.width=128", "learning.optimizer=muon", "learning.rate=3e-3"])
+    config = load_config(
+        "mini", ["rounds=8", "network.width=128", "learning.optimizer=muon", "learning.rate=3e-3"]
+    )
     outcome = train(config, tmp_path / "run", Silent())
     player = OnePlyPlayer(TorchEvaluator(load_network(tmp_path / "run").network))
     exact = expected_score(MINI, policy_of(player))

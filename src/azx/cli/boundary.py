@@ -98,6 +98,6 @@ def need_training_packages() -> None:
     missing = [name for name in TRAINING_PACKAGES if find_spec(name) is None]
     if missing:
         raise UsageError(
-            'this command needs the training packages: pip install "azx[train]" '
-            f"(not found: {', '.join(missing)})"
+            "this command needs the training packages: pip install torch==2.13.0 '.[train]' in "
+            f"azx's folder (not found: {', '.join(missing)})"
         )

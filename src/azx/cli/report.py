@@ -53,7 +53,8 @@ def report(
         # Asked before the rounds are read: where nobody trains, no more can come afterwards.
         going_on = follow and is_training(run)
         if going_on and not has_rounds(run):
-            time.sleep(AGAIN)
+            with busy("waiting for the first round"):
+                time.sleep(AGAIN)
             continue
         rounds = read_metrics(run)
         if len(rounds) != done or not going_on:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from azx.cli.board import beside, complete_lines, draw_board, line_name, tile_name
-from azx.cli.terminal import say
+from azx.cli.terminal import busy, say
 from azx.runtime.onnx_evaluator import OnnxEvaluator
 from azx.runtime.players import Player, network_player
 from azx.runtime.records import Games
@@ -113,7 +113,9 @@ def show_game(
     player = strategy.player()
     game = Game(strategy.variant)
     for tile in order.tolist():
-        game.lay(tile, chosen(player, game.board, tile, key))
+        with busy("thinking"):
+            cell = chosen(player, game.board, tile, key)
+        game.lay(tile, cell)
         words = turn_words(game, to_come(strategy.evaluator, game.board))
         say(console, *beside(draw_board(game.variant, game.board, game.cells[-1]), words), "")
     say(console, f"score {game.score}")

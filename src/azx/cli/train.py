@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from azx.cli.boundary import need_training_packages
-from azx.cli.terminal import stderr, stdout
+from azx.cli.terminal import busy, stderr, stdout
 
 if TYPE_CHECKING:
     from azx.trainer.config import TrainConfig
@@ -23,12 +24,17 @@ if TYPE_CHECKING:
     from azx.trainer.train import Outcome
 
 
+#: Seconds between two lines of a run whose output goes into a file, where no bar shows.
+LINE_EVERY = 60.0
+
+
 class _Screen:
     """Shows a run: a bar for the rounds, what is being done, a line for every evaluation."""
 
     def __init__(self, console: Console, progress: Progress, rounds: int, done: int) -> None:
         self.console, self.progress = console, progress
         self.task = progress.add_task("starting", total=rounds, completed=done)
+        self.last_line = time.monotonic()
 
     def passed(self, found: Preflight) -> None:
         """The network is alive."""
@@ -45,7 +51,9 @@ class _Screen:
         """A whole round."""
         self.progress.update(self.task, completed=metrics["round"])
         if "one_ply" not in metrics:
+            self._go_on_saying(metrics)
             return
+        self.last_line = time.monotonic()
         # Mostly the luck of the draws is taken out of what is learnt. What a network that is taught
         # only the moves of others takes for luck is in part its own errors at other cells.
         luck = ""
@@ -60,10 +68,21 @@ class _Screen:
             soft_wrap=True,
         )
 
+    def _go_on_saying(self, metrics: dict[str, Any]) -> None:
+        """A short line now and then where there is no bar."""
+        if self.console.is_terminal or time.monotonic() - self.last_line < LINE_EVERY:
+            return
+        self.last_line = time.monotonic()
+        self.console.print(
+            f"round {metrics['round']:4d}  {metrics['games']:8,d} games  "
+            f"{metrics['seconds'] / 60:.1f} minutes  value loss {metrics['value_loss']:.1f}",
+            soft_wrap=True,
+        )
+
 
 @contextmanager
 def _first_interrupt_asks(console: Console, go_on: str) -> Iterator[list[bool]]:
-    """Ctrl-C once asks the run to end after this round; twice interrupts at once."""
+    """Ctrl-C or SIGTERM once asks the run to end after this round; twice interrupts at once."""
     asked: list[bool] = []
 
     def handle(number: int, frame: FrameType | None) -> None:
@@ -72,11 +91,12 @@ def _first_interrupt_asks(console: Console, go_on: str) -> Iterator[list[bool]]:
         asked.append(True)
         console.print("finishing this round, then saving; Ctrl-C again stops at once")
 
-    before = signal.signal(signal.SIGINT, handle)
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield asked
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def train(
@@ -127,24 +147,27 @@ def train(
     """Train a network by self-play, or from recorded games.
 
     Before the first step the network is checked to be alive; a run that stops learning is stopped.
-    Ctrl-C saves; --resume goes on as if nothing had happened.
+    Ctrl-C saves and ends with exit code 0; --resume goes on as if nothing had happened.
+    The presets, their fields and what lies in a run's folder: docs/train.md.
 
     \b
     Examples:
       azx train --preset quick --run runs/quick
       azx train --preset mini --set network.width=128
       azx train --run runs/quick --resume
+      azx train --preset recorded --games games.npz
       azx train --preset champion --run runs/champion
       azx train --preset small --teacher standard
     """
     need_training_packages()
-    import torch
+    with busy("loading torch"):
+        import torch
 
-    from azx.runtime.errors import UsageError
-    from azx.runtime.models import named_model
-    from azx.runtime.records import read_games
-    from azx.trainer.stages import begin
-    from azx.trainer.train import train as train_run
+        from azx.runtime.errors import UsageError
+        from azx.runtime.models import named_model
+        from azx.runtime.records import read_games
+        from azx.trainer.stages import begin
+        from azx.trainer.train import train as train_run
 
     console = stderr()
     if resume and from_:

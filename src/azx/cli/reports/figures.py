@@ -63,7 +63,7 @@ def drawn(into: list[str], height: float = 3.0, width: float = 7.2) -> Iterator[
         from matplotlib.figure import Figure
     except ImportError as error:
         raise UsageError(
-            "a page with figures needs matplotlib: pip install 'azx[report]', or write a .md file"
+            "a page with figures needs matplotlib: pip install matplotlib, or write a .md file"
         ) from error
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
