@@ -122,7 +122,7 @@ def export_model(
     tell = progress or (lambda _: None)
     stages = _Stages(GateReport(), out, force)
     variant = takes if isinstance(takes, Variant) else None
-    copy = separate_copy(module).cpu()
+    copy = _all_trainable(separate_copy(module).cpu())
     if isinstance(takes, Variant):
         named: Named = PlaysTheGame(copy, takes)
         specs: tuple[InputSpec, ...] = (board_spec(takes),)
@@ -260,12 +260,26 @@ def _audit_rows(
     return families.take([usual[at] for at in chosen])
 
 
+def _all_trainable(copy: nn.Module) -> nn.Module:
+    """Where nothing of `copy` trains, as in a network loaded to be used, all of it shall.
+
+    Only a gradient tells a dead parameter from a live one.
+    """
+    real = [p for p in copy.parameters() if p.is_floating_point()]
+    if not any(p.requires_grad for p in real):
+        for parameter in real:
+            parameter.requires_grad_(True)
+    return copy
+
+
 def _audit_check(audited: Audit) -> Check:
-    failures = [f for f in audited.findings if f.severity == "fail"]
-    warnings = [f for f in audited.findings if f.severity == "warn"]
+    failures, warnings, notes = (
+        [f for f in audited.findings if f.severity == severity]
+        for severity in ("fail", "warn", "note")
+    )
     figures = {
         "parameters": len(audited.parameters),
-        "findings": [asdict(finding) for finding in failures + warnings],
+        "findings": [asdict(finding) for finding in audited.findings],
     }
     if failures:
         text = "; ".join(f"{f.path}: {f.what}; {f.mend}" for f in failures[:2])
@@ -274,6 +288,7 @@ def _audit_check(audited: Audit) -> Check:
     says = f"no failure in {len(audited.parameters)} parameters and the outputs"
     if warnings:
         says += f"; {len(warnings)} warnings, the first: {warnings[0].path}: {warnings[0].what}"
+    says += "".join(f"; {note.what}" for note in notes)
     return Check("audit", True, says, figures)
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from corpus import HEALTHY, SICK
 from torch import Tensor, nn
 from training_testing import network_of
 
@@ -188,6 +189,18 @@ def test_the_original_bug_and_nan_are_refused(tmp_path: Path) -> None:
     assert any("norm2" in f["path"] for f in error.report.checks[0].figures["findings"])
     _, failed = refused(broken, tmp_path)
     assert "heads.q.weight: 1 NaN" in failed["audit"]
+
+
+def test_what_is_frozen_to_be_used_is_audited_all_the_same(tmp_path: Path) -> None:
+    specs, out = [parse_input("x=float32[batch,8]")], tmp_path / "net.onnx"
+    sick = SICK["two zeros in series"]
+    _, failed = refused(sick.module().requires_grad_(False), tmp_path, specs)
+    assert all(path in failed["audit"] for path in sick.paths)
+    frozen = HEALTHY["multi-layer"].module().requires_grad_(False)
+    export_model(frozen, specs, out)
+    assert not any(p.requires_grad for p in frozen.parameters())
+    report = export_model(nn.Softmax(dim=1), specs, out)
+    assert "nothing is trainable" in report.checks[0].says
 
 
 class Head(nn.Module):
