@@ -124,7 +124,8 @@ def interface_of(module: Named, specs: Sequence[InputSpec]) -> Interface:
     An axis of an output has the name of the input's axis that it moves with; of several, all of
     them with commas.
 
-    Raises `UsageError` where it does not run, or gives nothing.
+    Raises `UsageError` where it does not run, gives nothing, or counts anything but rows along an
+    axis that moves with the batch: nobody could tell which entries answer which row.
     """
     with random_numbers_kept(0):
         first = run(module, drawn(specs, TRACED_ROWS))
@@ -140,6 +141,11 @@ def interface_of(module: Named, specs: Sequence[InputSpec]) -> Interface:
         axes: list[int | str] = list(tensor.shape)
         for axis, size in enumerate(tensor.shape):
             if _moves(fewer, name, axis, size):
+                if size != TRACED_ROWS:
+                    raise UsageError(
+                        f"axis {axis} of {name} has {size} entries for {TRACED_ROWS} rows: keep "
+                        "the batch as an axis of its own"
+                    )
                 axes[axis] = BATCH
             elif follows := [n for n, given in moved.items() if _moves(given, name, axis, size)]:
                 axes[axis] = ",".join(follows)

@@ -12,6 +12,7 @@ import onnx
 import pytest
 import torch
 from corpus import HEALTHY, SICK
+from corpus.parts import Lambda
 from torch import Tensor, nn
 from training_testing import network_of
 
@@ -201,6 +202,13 @@ def test_what_is_frozen_to_be_used_is_audited_all_the_same(tmp_path: Path) -> No
     assert not any(p.requires_grad for p in frozen.parameters())
     report = export_model(nn.Softmax(dim=1), specs, out)
     assert "nothing is trainable" in report.checks[0].says
+
+
+def test_an_axis_that_mixes_the_batch_with_another_is_wrong_use(tmp_path: Path) -> None:
+    flattened = nn.Sequential(nn.Linear(4, 3), Lambda(lambda x: x.view(-1, 3)))
+    specs = [parse_input("x=float32[batch,6,4]")]
+    with pytest.raises(UsageError, match="axis 0 of output has 18 entries for 3 rows: keep the"):
+        export_model(flattened, specs, tmp_path / "net.onnx")
 
 
 class Head(nn.Module):
