@@ -123,7 +123,8 @@ def _shows_nothing(
     usual = families.names[0]
     bound = bounds[usual]
     part = _rows(tensor, families.rows_of(usual), axis)
-    if bool(part.isnan().any()) if part.is_floating_point() else False:
+    part = part if part.is_floating_point() else part.double()
+    if bool(part.isnan().any()):
         return f"torch itself gives NaN on {usual} inputs"
     if not bound.usable:
         off = f"{bound.torch_off:.1e}" if bound.torch_off is not None else "unknown"

@@ -211,6 +211,26 @@ def test_an_axis_that_mixes_the_batch_with_another_is_wrong_use(tmp_path: Path) 
         export_model(flattened, specs, tmp_path / "net.onnx")
 
 
+class WithFlags(nn.Module):
+    """Gives its own size, the same for any row, and says of each answer whether it is above 0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.linear = nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        y = self.linear(x)
+        return {"size": self.linear.weight.abs().sum(1), "y": y, "above": y > 0}
+
+
+def test_outputs_that_are_true_or_false_or_constant_are_compared_too(tmp_path: Path) -> None:
+    report = export_model(WithFlags(), [parse_input("x=float32[batch,8]")], tmp_path / "net.onnx")
+    checks = {check.name: check for check in report.checks}
+    assert "parity above" in checks
+    assert "a batch of 3 baked in" in {m["what"] for m in checks["mutants"].figures["each"]}
+
+
 class Head(nn.Module):
     """A small stranger's network: `answer` makes the outputs of logits [B, T, C]."""
 
