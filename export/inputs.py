@@ -120,9 +120,11 @@ class Batch:
         return next((axis for axis in self.axes.values() if axis is not None), 0)
 
     def take(self, rows: Tensor) -> Batch:
-        """The rows with these indices, int64 [N]; inputs without rows stay."""
+        """The rows with these indices, int64 [N] on any device; inputs without rows stay."""
         taken = {
-            name: tensor if (axis := self.axes[name]) is None else tensor.index_select(axis, rows)
+            name: tensor.index_select(axis, rows.to(tensor.device))
+            if (axis := self.axes[name]) is not None
+            else tensor
             for name, tensor in self.tensors.items()
         }
         return Batch(taken, self.axes)
@@ -143,7 +145,7 @@ class Batch:
     def distinct(self) -> Batch:
         """One of each of the rows that are equal."""
         flat = [
-            tensor.movedim(axis, 0).flatten(1).double()
+            tensor.movedim(axis, 0).unsqueeze(-1).flatten(1).double()
             for name, tensor in self.tensors.items()
             if (axis := self.axes[name]) is not None
         ]
@@ -151,7 +153,7 @@ class Batch:
             return self
         _, group = torch.cat(flat, dim=1).unique(dim=0, return_inverse=True)
         firsts = {int(of): row for row, of in reversed(list(enumerate(group)))}
-        return self.take(torch.tensor(sorted(firsts.values())).to(group.device))
+        return self.take(torch.tensor(sorted(firsts.values())))
 
     def call(self, module: nn.Module) -> object:
         """What `module` returns for copies of the tensors: a forward may write into its inputs.

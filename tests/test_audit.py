@@ -211,35 +211,6 @@ def test_rows_that_are_equal_are_no_fault_of_the_network() -> None:
     assert audit(module, almost).findings == []
 
 
-class Routed(nn.Module):
-    """Each row goes through one expert of eight."""
-
-    def __init__(self, forgotten: bool) -> None:
-        super().__init__()
-        self.router = nn.Linear(8, 8)
-        self.experts = nn.ModuleList(nn.Linear(8, 4) for _ in range(8))
-        self.forgotten = nn.Linear(8, 4) if forgotten else None
-
-    def forward(self, x: Tensor) -> Tensor:
-        weight, chosen = self.router(x).softmax(-1).max(-1)
-        y = x.new_zeros(len(x), 4)
-        for at, expert in enumerate(self.experts):
-            rows = (chosen == at).nonzero()[:, 0]
-            if len(rows):
-                y = y.index_put((rows,), expert(x[rows]) * weight[rows, None])
-        return y
-
-
-def test_experts_without_a_row_are_told_from_forgotten_layers() -> None:
-    torch.manual_seed(0)
-    found = audit(Routed(forgotten=True), ROWS)
-    assert set(failures(found)) == {"forgotten.weight", "forgotten.bias"}
-    idle = {f.path for f in found.findings if f.severity == "warn"}
-    assert idle
-    assert all(path.startswith("experts.") for path in idle)
-    assert all("is sent through" in f.what for f in found.findings if f.path in idle)
-
-
 def test_whole_numbers_are_said_to_tell_nothing() -> None:
     module = nn.Sequential(nn.Linear(8, 4), Lambda(lambda x: x.argmax(1)))
     found = audit(module, ROWS)

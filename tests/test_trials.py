@@ -1,0 +1,55 @@
+"""What an audit asks with rows that nobody gave: some are sent elsewhere, some forward refuses."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from azx.export import Audit, audit
+from azx.export.inputs import Batch
+
+ROWS = torch.randn(16, 8, generator=torch.Generator().manual_seed(5))
+
+
+def failures(audited: Audit) -> set[str]:
+    return {f.path for f in audited.findings if f.severity == "fail"}
+
+
+def test_rows_are_taken_where_the_inputs_lie() -> None:
+    """As for a network on a GPU: the indices are made on the CPU."""
+    batch = Batch({"x": torch.empty(16, 8, device="meta")}, {"x": 0})
+    assert batch.take(torch.arange(4)).tensors["x"].shape == (4, 8)
+
+
+def test_inputs_may_have_one_number_a_row() -> None:
+    batch = Batch({"lengths": torch.tensor([2, 1, 2])}, {"lengths": 0})
+    assert batch.distinct().tensors["lengths"].tolist() == [2, 1]
+
+
+class Routed(nn.Module):
+    """Each row goes through one expert of eight."""
+
+    def __init__(self, forgotten: bool) -> None:
+        super().__init__()
+        self.router = nn.Linear(8, 8)
+        self.experts = nn.ModuleList(nn.Linear(8, 4) for _ in range(8))
+        self.forgotten = nn.Linear(8, 4) if forgotten else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight, chosen = self.router(x).softmax(-1).max(-1)
+        y = x.new_zeros(len(x), 4)
+        for at, expert in enumerate(self.experts):
+            rows = (chosen == at).nonzero()[:, 0]
+            if len(rows):
+                y = y.index_put((rows,), expert(x[rows]) * weight[rows, None])
+        return y
+
+
+def test_experts_without_a_row_are_told_from_forgotten_layers() -> None:
+    torch.manual_seed(0)
+    found = audit(Routed(forgotten=True), ROWS)
+    assert failures(found) == {"forgotten.weight", "forgotten.bias"}
+    idle = {f.path for f in found.findings if f.severity == "warn"}
+    assert idle
+    assert all(path.startswith("experts.") for path in idle)
+    assert all("is sent through" in f.what for f in found.findings if f.path in idle)
