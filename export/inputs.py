@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -71,7 +73,8 @@ class InputSpec:
 def parse_input(text: str) -> InputSpec:
     """Read `x=float32[batch,16,5,5]`, or `ids=int64[batch,12]<1000` for integers below 1000.
 
-    Raises `UsageError` with an example where it is something else.
+    Raises `UsageError` with an example where it is something else, or where the limit leaves no
+    integer or is none of the type.
     """
     match = _SPEC.fullmatch(text.replace(" ", ""))
     axes = match["axes"].split(",") if match else []
@@ -83,7 +86,13 @@ def parse_input(text: str) -> InputSpec:
     if match["dtype"] not in DTYPES:
         raise UsageError(f"no type {match['dtype']!r}; there are: {', '.join(DTYPES)}")
     sizes = tuple(int(axis) if axis.isdigit() else axis for axis in axes)
-    return InputSpec(match["name"], DTYPES[match["dtype"]], sizes, int(match["below"] or BELOW))
+    dtype, below = DTYPES[match["dtype"]], int(match["below"] or BELOW)
+    if not dtype.is_floating_point and dtype != torch.bool:
+        # torch draws below an int64, so the last one is out of reach.
+        most = min(torch.iinfo(dtype).max + 1, torch.iinfo(torch.int64).max)
+        if not 1 <= below <= most:
+            raise UsageError(f"{match['dtype']} has a limit from <1 to <{most}, found {text!r}")
+    return InputSpec(match["name"], dtype, sizes, below)
 
 
 def usual_sizes(specs: Sequence[InputSpec]) -> dict[str, int]:
@@ -221,18 +230,25 @@ def affordable_rows(module: nn.Module, specs: Sequence[InputSpec], most: int = R
 
 
 def read_inputs(path: Path) -> tuple[list[InputSpec], Batch]:
-    """The arrays of an .npz file by name, rows along the first axis; `InputError` if unreadable."""
+    """The arrays of an .npz file by name, rows along the first axis.
+
+    Raises `InputError` where it cannot be read, holds a type that no input has, or has no rows.
+    """
     try:
         with np.load(path, allow_pickle=False) as file:
             tensors = {name: torch.from_numpy(file[name]) for name in file.files}
-    except (OSError, ValueError, TypeError, EOFError) as error:
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path} is no readable .npz of inputs: {first_line(error)}") from error
+    for name, tensor in tensors.items():
+        if tensor.dtype not in DTYPES.values():
+            found = str(tensor.dtype).removeprefix("torch.")
+            raise InputError(f"{path}: {name} is {found}, expected one of: {', '.join(DTYPES)}")
     rows = {len(tensor) for tensor in tensors.values() if tensor.ndim}
-    if len(rows) != 1 or not all(tensor.ndim for tensor in tensors.values()):
+    if len(rows) != 1 or 0 in rows or not all(tensor.ndim for tensor in tensors.values()):
         found = ", ".join(f"{name} {list(t.shape)}" for name, t in tensors.items())
         raise InputError(
-            f"{path}: every array needs the same number of rows along its first axis, "
-            f"found {found or 'no arrays'}"
+            f"{path}: every array needs the same number of rows along its first axis, one at "
+            f"least, found {found or 'no arrays'}"
         )
     specs = [
         InputSpec(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -181,6 +182,42 @@ def test_real_inputs_from_a_file(networks: str, tmp_path: Path) -> None:
         run("doctor", target, "--inputs", tmp_path / "rows.npz", "--input", "x=float32[batch,3]"),
         "leave one of them out",
     )
+
+
+def cut_off(path: Path, rows: np.ndarray) -> None:
+    np.savez(path, x=rows)
+    path.write_bytes(path.read_bytes()[:300])
+
+
+def damaged(path: Path, rows: np.ndarray) -> None:
+    np.savez_compressed(path, x=rows)
+    content = bytearray(path.read_bytes())
+    content[150:250] = b"\xff" * 100
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("write", "says"),
+    [
+        (cut_off, "no readable .npz"),
+        (damaged, "no readable .npz"),
+        (lambda path, rows: np.savez(path, x=rows[:0]), "one at least, found x [0, 3]"),
+        (lambda path, rows: np.savez(path, x=rows.astype(np.complex64)), "x is complex64"),
+        (lambda path, rows: np.savez(path, x=rows.astype(np.uint16)), "x is uint16, expected"),
+    ],
+)
+def test_files_of_inputs_that_are_none(
+    write: Callable[[Path, np.ndarray], None], says: str, networks: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "rows.npz"
+    write(path, np.random.default_rng(0).random((40, 3), dtype=np.float32))
+    refused(run("doctor", f"{networks}:another_thing", "--inputs", path), says)
+
+
+@pytest.mark.parametrize("wrong", ["ids=int64[batch,3]<0", "ids=int8[batch,3]<1000"])
+def test_limits_that_leave_nothing_to_draw(wrong: str, networks: str) -> None:
+    says = f"has a limit from <1 to <{2**63 - 1 if 'int64' in wrong else 128}, found '{wrong}'"
+    refused(run("doctor", f"{networks}:another_thing", "--input", wrong), says)
 
 
 def test_export_of_anybodys_network(networks: str, tmp_path: Path) -> None:
