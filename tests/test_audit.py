@@ -18,6 +18,7 @@ from training_testing import network_of, zero_every_vector
 
 from azx.export import Audit, audit
 from azx.export.inputs import drawn, parse_input
+from azx.export.learning import Learning
 from azx.export.outputs import named_outputs, varies
 from azx.export.positions import game_positions
 from azx.runtime.errors import CheckFailed, UsageError
@@ -192,6 +193,19 @@ def test_learning_is_held_against_the_best_blind_answer() -> None:
     assert learning.learnt < learning.ignoring
     # A loss without a least value cannot be compared with anything.
     assert audit(mlp(nn.ReLU()), ROWS, loss=lambda outputs: outputs.sum()).learning is None
+
+
+def test_losses_below_zero_are_learnt_like_others() -> None:
+    """A density's or a reward's: a start that is worse than blind has learnt nothing."""
+    assert not Learning("loss", start=-0.9, learnt=-0.99, ignoring=-1.0, steps=40).learns
+    assert Learning("loss", start=-0.9, learnt=-1.03, ignoring=-1.0, steps=40).learns
+    assert Learning("loss", start=5.0, learnt=3.0, ignoring=-1.0, steps=40).learns
+    sides = (torch.arange(16) % 2 * 2 - 1).float()
+    torch.manual_seed(0)
+    found = audit(mlp(nn.ReLU()), ROWS, loss=lambda y: (y[:, 0] - sides).square().mean() - 2)
+    assert found.learning is not None
+    assert found.learning.ignoring == pytest.approx(-1.0, abs=1e-3)
+    assert found.learning.learnt < found.learning.ignoring
 
 
 def test_what_one_row_cannot_tell() -> None:
