@@ -129,19 +129,21 @@ def audit(
             )
             return Audit(findings, facts, suspicions, life)
         start = trace(copy, batch)
+        untold: dict[str, str] = {}
         evidence = Evidence(
             facts,
             life,
             start,
             trace(trained, batch),
             batch.rows,
-            what_depends(trained, batch),
-            coupled_outputs(copy, batch),
+            what_depends(trained, batch, untold),
+            coupled_outputs(copy, batch, untold),
             random_outputs(copy, batch),
             blocking_norms(copy, batch, start),
             spreads_that_matter(copy, batch, facts),
+            untold=untold,
         )
-        evidence.elsewhere = reached_by_other_rows(copy, batch, evidence.unused_modules)
+        evidence.elsewhere = reached_by_other_rows(copy, batch, evidence.unused_modules, untold)
         evidence.zeros = _zeros_in_the_way(trained, batch, loss or Projection(seed), evidence)
         if life.answers:
             sound = evidence.sound

@@ -289,6 +289,12 @@ def _outputs(evidence: Evidence) -> Iterator[Finding]:
             "whether the outputs depend on the input was not looked at",
             "give two or more rows of input that differ",
         )
+    for question, why in evidence.untold.items():
+        yield Finding(
+            "note",
+            "",
+            f"{question} was not looked at, for with rows made up to ask {why}",
+        )
     constant = [name for name, varied in life.answers.items() if not varied]
     all_constant = len(constant) == len(life.answers)
     for name in constant:

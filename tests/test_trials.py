@@ -53,3 +53,26 @@ def test_experts_without_a_row_are_told_from_forgotten_layers() -> None:
     assert idle
     assert all(path.startswith("experts.") for path in idle)
     assert all("is sent through" in f.what for f in found.findings if f.path in idle)
+
+
+class Packed(nn.Module):
+    """Takes its rows longest first, as a recurrent layer for packed sequences does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gru, self.head, self.spare = nn.GRU(4, 8), nn.Linear(8, 3), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        packed = nn.utils.rnn.pack_padded_sequence(x, lengths, batch_first=True)
+        return self.head(self.gru(packed)[1][0])
+
+
+def test_rows_that_nobody_gave_may_be_refused() -> None:
+    torch.manual_seed(0)
+    given = {"x": torch.randn(16, 6, 4), "lengths": torch.arange(16).flip(0) // 3 + 1}
+    found = audit(Packed(), given)
+    assert failures(found) == {"spare.weight", "spare.bias"}
+    notes = [f.what for f in found.findings if f.severity == "note"]
+    for question in ("input lengths", "with the other rows", "other rows would be sent through"):
+        assert [question in note for note in notes].count(True) == 1, notes
+    assert list(found.depends) == ["x"]
