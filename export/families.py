@@ -9,16 +9,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from azx.export.inputs import Batch, InputSpec, drawn
+from azx.export.inputs import Batch, InputSpec, affordable_rows, drawn
 from azx.export.positions import parity_positions
 from azx.runtime.contract import BOARD
 from azx.runtime.variant import Variant
 
 #: Rows of normal numbers (or given ones), and of each other family.
 MANY, FEW = 64, 8
+
+#: Boards that an audit trains its copies on.
+BOARDS = 64
 
 NORMAL, GIVEN = "normal", "given"
 
@@ -94,6 +98,19 @@ def input_families(
     family = [name for name, part in parts for _ in range(part.rows)]
     origins = [f"{name} row {row}" for name, part in parts for row in range(part.rows)]
     return Families(Batch(joined, main.axes), tuple(family), tuple(origins))
+
+
+def audit_rows(
+    module: nn.Module, takes: Variant | Sequence[InputSpec], families: Families
+) -> Batch:
+    """What an audit of `module` is shown: ordinary rows, spread over all of them.
+
+    `BOARDS` where it takes those of a variant, else as many as it can afford.
+    """
+    usual = families.rows_of(families.names[0])
+    count = BOARDS if isinstance(takes, Variant) else affordable_rows(module, takes)
+    chosen = np.linspace(0, len(usual) - 1, min(count, len(usual))).astype(int)
+    return families.take([usual[at] for at in chosen])
 
 
 def _member(family: str, noise: Tensor, spec: InputSpec) -> Tensor:

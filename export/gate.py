@@ -16,8 +16,8 @@ from torch import nn
 
 from azx.export.auditing import Audit, audit
 from azx.export.emit import OPSET, OPSETS, Emitted, emit, graph_faults
-from azx.export.families import Families, board_families, input_families
-from azx.export.inputs import BATCH, Batch, InputSpec, affordable_rows, other_sizes
+from azx.export.families import Families, audit_rows, board_families, input_families
+from azx.export.inputs import BATCH, Batch, InputSpec, other_sizes
 from azx.export.interface import (
     Interface,
     Named,
@@ -44,12 +44,8 @@ from azx.runtime.modelfile import Card, ModelCard, seal
 from azx.runtime.variant import Variant
 from azx.runtime.verify import Check, verify_model
 
-#: Boards that the audit trains its copies on, and rows that travel with the model.
-AUDIT_BOARDS = 64
-GOLDEN_ROWS = 12
-
-#: The rows that travel with the model take at most this many numbers.
-GOLDEN_NUMBERS = 200_000
+#: So many rows travel with the model, or as many as take at most this many numbers.
+GOLDEN_ROWS, GOLDEN_NUMBERS = 12, 200_000
 
 #: Packages whose versions say what made a file.
 MAKERS = ("torch", "onnx", "onnxscript", "onnxruntime")
@@ -152,8 +148,7 @@ def export_model(
     }
 
     tell("auditing parameters, layers and learning")
-    rows = _audit_rows(copy, specs, families, variant)
-    audited = audit(copy, rows, loss, meant=meant, seed=seed)
+    audited = audit(copy, audit_rows(copy, takes, families), loss, meant=meant, seed=seed)
     stages.add([_audit_check(audited)])
 
     tell("exporting to ONNX")
@@ -248,16 +243,6 @@ def _card(
 
 def _versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in MAKERS}
-
-
-def _audit_rows(
-    module: nn.Module, specs: Sequence[InputSpec], families: Families, variant: Variant | None
-) -> Batch:
-    """Rows of the ordinary family, spread over all of it."""
-    usual = families.rows_of(families.names[0])
-    count = AUDIT_BOARDS if variant is not None else affordable_rows(module, specs)
-    chosen = np.linspace(0, len(usual) - 1, min(count, len(usual))).astype(int)
-    return families.take([usual[at] for at in chosen])
 
 
 def _all_trainable(copy: nn.Module) -> nn.Module:

@@ -10,9 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from cli_testing import good, refused, run
+from torch import nn
 
 import azx
+from azx import export
+from azx.export import gate
+from azx.export.inputs import Batch
+from azx.runtime.errors import UsageError
 from azx.runtime.modelfile import read_sealed
 from azx.runtime.onnx_evaluator import open_model
 from azx.runtime.variant import MINI
@@ -275,6 +281,30 @@ def test_rows_of_a_file_are_taken_from_all_of_it(networks: str, tmp_path: Path) 
     np.savez(tmp_path / "rows.npz", x=rows)
     shown = good(run("doctor", f"{networks}:another_thing", "--inputs", tmp_path / "rows.npz"))
     assert "not looked at" not in shown
+
+
+@pytest.mark.parametrize("kind", ["healthy", "drawn", "given"])
+def test_doctor_and_export_audit_the_same_rows(
+    kind: str, networks: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.savez(tmp_path / "rows.npz", x=np.random.default_rng(0).random((200, 3), dtype=np.float32))
+    takes = {
+        "healthy": (f"{networks}:healthy",),
+        "drawn": (f"{networks}:another_thing", "--input", "x=float32[batch,3]"),
+        "given": (f"{networks}:another_thing", "--inputs", tmp_path / "rows.npz"),
+    }[kind]
+    seen: list[Batch] = []
+
+    def audited(module: nn.Module, rows: Batch, *_: object, **__: object) -> None:
+        seen.append(rows)
+        raise UsageError("seen")
+
+    monkeypatch.setattr(export, "audit", audited)
+    monkeypatch.setattr(gate, "audit", audited)
+    refused(run("doctor", *takes), "seen")
+    refused(run("export", *takes, "--out", tmp_path / "net.onnx"), "seen")
+    doctors, gates = (list(rows.tensors.values()) for rows in seen)
+    assert [torch.equal(a, b) for a, b in zip(doctors, gates, strict=True)] == [True]
 
 
 def test_what_is_meant_goes_through_the_gate_too(networks: str, tmp_path: Path) -> None:
