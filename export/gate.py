@@ -159,7 +159,6 @@ def export_model(
         raise
     graph = emitted.graph
     stages.add([_graph_check(graph, interface, opset, variant)])
-    stages.report.about["graph_sha256"] = hashlib.sha256(graph).hexdigest()
 
     tell(f"running torch on {families.batch.rows} rows, in float32 and float64")
     reference = reference_of(named, interface, families)
@@ -187,6 +186,7 @@ def export_model(
             stages.add(play_checks(graph, small.graph, variant))
         graph = small.graph
 
+    stages.report.about["graph_sha256"] = hashlib.sha256(graph).hexdigest()
     tell("writing and verifying the file")
     names = [name for name in reference.expected if variant is None or name in OUTPUTS]
     golden, bounds = _golden(reference, names, stages.report)

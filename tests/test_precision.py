@@ -1,5 +1,6 @@
 """float16 and int8: as good as float32 within their bounds and at play, or no file is written."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,9 @@ def test_another_persons_network_gets_smaller(precision: Precision, tmp_path: Pa
     wanted = onnx.TensorProto.INT8 if precision == Precision.INT8 else onnx.TensorProto.FLOAT16
     assert wanted in types
     assert small.stat().st_size < exact.stat().st_size
+    converted_to = next(c for c in report.checks if c.name == f"convert {precision}")
+    graph = small.read_bytes()[: converted_to.figures["bytes"]]  # the card comes after it
+    assert report.about["graph_sha256"] == hashlib.sha256(graph).hexdigest()
 
 
 @pytest.mark.parametrize("precision", [Precision.COMPACT, Precision.FP16])
