@@ -215,6 +215,13 @@ def test_what_one_row_cannot_tell() -> None:
     assert found.problems(strict=True) == []
 
 
+def test_outputs_without_rows_are_said_to_tell_nothing() -> None:
+    found = audit(nn.Sequential(nn.Linear(8, 3), Lambda(lambda y: y.mean())), ROWS)
+    assert ["none has a row for each row of input" in f.what for f in found.findings] == [True]
+    partial = audit(seeded("detached stem"), ROWS)
+    assert "an output that the loss does not look at" in partial.findings[0].mend
+
+
 def test_rows_that_are_equal_are_no_fault_of_the_network() -> None:
     module = seeded("multi-layer")
     found = audit(module, ROWS[:1].expand(16, 8))
