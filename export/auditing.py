@@ -123,10 +123,9 @@ def audit(
             return Audit(worst_first(broken), facts)
         trained = separate_copy(copy)
         life = watch(trained, batch, loss, seed, steps)
-        if life.nan_outputs or life.nan_gradients or life.whole_numbers:
-            findings, suspicions = judged(
-                Evidence(facts, life, Trace(), Trace(), batch.rows), trained, meant or {}
-            )
+        evidence = Evidence(facts, life, Trace(), Trace(), batch.rows)
+        if evidence.broke_off:
+            findings, suspicions = judged(evidence, trained, meant or {})
             return Audit(findings, facts, suspicions, life)
         start = trace(copy, batch)
         untold: dict[str, str] = {}

@@ -52,8 +52,7 @@ def emit(
     The module's modes and torch's random numbers are as before afterwards, and nothing is printed.
     Raises `CheckFailed` where torch cannot express it with free axes.
     """
-    device = next((p.device for p in module.parameters()), torch.device("cpu"))
-    example = drawn(specs, TRACED_ROWS).to(device)
+    example = drawn(specs, TRACED_ROWS)
     # Strings: `Dim` objects have come out static and been reported as success.
     free = tuple(
         {at: axis for at, axis in enumerate(spec.axes) if isinstance(axis, str)} for spec in specs

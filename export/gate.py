@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -156,7 +156,6 @@ def export_model(
         emitted = emit(named, specs, interface, opset)
     except CheckFailed as error:
         stages.refuse([Check("graph", False, str(error))])
-        raise
     graph = emitted.graph
     stages.add([_graph_check(graph, interface, opset, variant)])
 
@@ -224,7 +223,7 @@ class _Stages:
         else:
             self.refuse(checks)
 
-    def refuse(self, checks: list[Check]) -> None:
+    def refuse(self, checks: list[Check]) -> NoReturn:
         """Add `checks` and raise `GateRefused`: no force makes a file out of nothing."""
         self.report.checks += checks
         failed = [check for check in self.report.checks if not check.passed]
@@ -326,7 +325,6 @@ def _smaller(
         graph = converted(emitted.graph, precision, rows)
     except CheckFailed as error:
         stages.refuse([Check(f"convert {precision}", False, str(error))])
-        raise
     share = len(graph) / len(emitted.graph)
     says = f"{len(graph)} bytes, {100 * share:.0f}% of float32's"
     stages.add([Check(f"convert {precision}", True, says, {"bytes": len(graph), "share": share})])

@@ -138,10 +138,6 @@ class Batch:
         }
         return Batch(taken, self.axes)
 
-    def to(self, device: torch.device) -> Batch:
-        """The same on another device."""
-        return Batch({n: t.to(device) for n, t in self.tensors.items()}, self.axes)
-
     def double(self) -> Batch:
         """The same with every floating-point tensor in float64."""
         raised = {n: t.double() if t.is_floating_point() else t for n, t in self.tensors.items()}
