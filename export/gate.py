@@ -16,7 +16,7 @@ from torch import nn
 
 from azx.export.auditing import Audit, audit
 from azx.export.emit import OPSET, OPSETS, Emitted, emit, graph_faults
-from azx.export.families import Families, audit_rows, board_families, input_families
+from azx.export.families import Families, audit_rows, board_families, input_families, runnable
 from azx.export.inputs import BATCH, Batch, InputSpec, other_sizes
 from azx.export.interface import (
     Interface,
@@ -26,7 +26,7 @@ from azx.export.interface import (
     contract_faults,
     interface_of,
 )
-from azx.export.isolation import separate_copy
+from azx.export.isolation import let_learn, separate_copy
 from azx.export.liveness import Loss
 from azx.export.locate import first_departure
 from azx.export.mutants import mutants_check
@@ -99,26 +99,27 @@ def export_model(
 
     `takes` says what goes in: the boards of a variant, for a network of the contract, or the inputs
     of any other, with rows `given` where real ones are to be had. The checks: an audit, with this
-    `loss` and what is `meant`; the graph
-    has the module's interface; torch and the saved file agree, in a fresh process without torch;
-    faults put into copies of the graph are caught; the finished file passes `azx.runtime.verify`.
+    `loss` and what is `meant`; the graph has the module's interface; torch and the saved file
+    agree, in a fresh process without torch; faults put into copies of the graph are caught; the
+    finished file passes `azx.runtime.verify`.
     Another `precision` than float32 is made from the graph that has passed, compared with torch
     within wider bounds, and judged by play. `network`, `training` and `made_by` go into the file's
     card, the last with the versions of what exported it. `progress` is told what is being done.
 
     Raises `GateRefused`, a `CheckFailed` with the report, at the first stage with a failure, and
     `UsageError` where the module cannot be copied or run, no input has a batch, onnxruntime lacks a
-    type, or `out` cannot be written. In either
-    case nothing is written, and a file that was at `out` is as it was. With `force` every stage is
-    gone through, and what fails is written all the same, stamped UNVERIFIED. `module` never
-    changes.
+    type, or `out` cannot be written. In either case nothing is written, and a file that was at
+    `out` is as it was. With `force` every stage is gone through, and what fails is written all the
+    same, stamped UNVERIFIED. `module` never changes.
     """
     if opset not in OPSETS:
         raise UsageError(f"opset is {OPSETS[0]} to {OPSETS[-1]}, found {opset}")
     tell = progress or (lambda _: None)
     stages = _Stages(GateReport(), out, force)
     variant = takes if isinstance(takes, Variant) else None
-    copy = _all_trainable(separate_copy(module).cpu())
+    copy = separate_copy(module).cpu()
+    let_learn(copy)
+    left_out: list[Check] = []
     if isinstance(takes, Variant):
         named: Named = PlaysTheGame(copy, takes)
         specs: tuple[InputSpec, ...] = (board_spec(takes),)
@@ -132,8 +133,8 @@ def export_model(
                 f"found {found or 'no inputs'}"
             )
         named = Named(copy, specs)
-        families = input_families(specs, given, seed)
-    interface = interface_of(named, specs)
+        families, left_out = runnable(named, input_families(specs, given, seed))
+    interface = interface_of(named, specs, given)
     for spec in (*interface.inputs, *interface.outputs):
         if spec.dtype == "bfloat16":
             raise UsageError(
@@ -153,11 +154,11 @@ def export_model(
 
     tell("exporting to ONNX")
     try:
-        emitted = emit(named, specs, interface, opset)
+        emitted = emit(named, specs, interface, opset, given)
     except CheckFailed as error:
         stages.refuse([Check("graph", False, str(error))])
     graph = emitted.graph
-    stages.add([_graph_check(graph, interface, opset, variant)])
+    stages.add([_graph_check(graph, interface, opset, variant), *left_out])
 
     tell(f"running torch on {families.batch.rows} rows, in float32 and float64")
     reference = reference_of(named, interface, families)
@@ -166,7 +167,8 @@ def export_model(
         stages.add(_parity(emitted, reference, provider, variant))
     for axis, sizes in other_sizes(specs):
         tell(f"comparing with {axis} of {sizes[axis]}")
-        sized = reference_of(named, interface, input_families(specs, None, seed, sizes))
+        moved, _ = runnable(named, input_families(specs, None, seed, sizes))
+        sized = reference_of(named, interface, moved)
         stages.add(_parity(emitted, sized, "cpu", None, f" at {axis} {sizes[axis]}"))
 
     if stages.report.passed:
@@ -242,18 +244,6 @@ def _card(
 
 def _versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in MAKERS}
-
-
-def _all_trainable(copy: nn.Module) -> nn.Module:
-    """Where nothing of `copy` trains, as in a network loaded to be used, all of it shall.
-
-    Only a gradient tells a dead parameter from a live one.
-    """
-    real = [p for p in copy.parameters() if p.is_floating_point()]
-    if not any(p.requires_grad for p in real):
-        for parameter in real:
-            parameter.requires_grad_(True)
-    return copy
 
 
 def _audit_check(audited: Audit) -> Check:

@@ -213,6 +213,16 @@ def drawn(
     return Batch(tensors, {spec.name: spec.batch_axis for spec in specs})
 
 
+def example(specs: Sequence[InputSpec], given: Batch | None, rows: int) -> Batch:
+    """`rows` rows to try a forward on: the first `given` ones, from the first on again, or drawn.
+
+    Drawn ones also where other axes are free, for then each needs a size of its own.
+    """
+    if given is None or usual_sizes(specs):
+        return drawn(specs, rows)
+    return given.take(torch.arange(rows) % given.rows)
+
+
 def affordable_rows(module: nn.Module, specs: Sequence[InputSpec], most: int = ROWS) -> int:
     """`most` rows, or as many as keep a forward within `OPERATIONS`, at least `FEWEST`.
 

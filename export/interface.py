@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from azx.export.inputs import BATCH, Batch, InputSpec, drawn, other_sizes
+from azx.export.inputs import BATCH, Batch, InputSpec, drawn, example, other_sizes
 from azx.export.isolation import evaluating, random_numbers_kept
 from azx.export.outputs import named_outputs
 from azx.runtime.contract import BOARD, OUTPUTS, POLICY_LOGITS, REQUIRED_OUTPUTS, VALUE, Q
@@ -118,9 +118,12 @@ def run(module: Named, batch: Batch) -> dict[str, Tensor]:
             ) from error
 
 
-def interface_of(module: Named, specs: Sequence[InputSpec]) -> Interface:
+def interface_of(
+    module: Named, specs: Sequence[InputSpec], given: Batch | None = None
+) -> Interface:
     """What `module` gives for `specs`: run at two batches and at other sizes, to see what moves.
 
+    The rows are `given` ones, or drawn where there are none.
     An axis of an output has the name of the input's axis that it moves with; of several, all of
     them with commas.
 
@@ -128,8 +131,8 @@ def interface_of(module: Named, specs: Sequence[InputSpec]) -> Interface:
     axis that moves with the batch: nobody could tell which entries answer which row.
     """
     with random_numbers_kept(0):
-        first = run(module, drawn(specs, TRACED_ROWS))
-        fewer = run(module, drawn(specs, TRACED_ROWS - 1))
+        first = run(module, example(specs, given, TRACED_ROWS))
+        fewer = run(module, example(specs, given, TRACED_ROWS - 1))
         moved = {
             axis: run(module, drawn(specs, TRACED_ROWS, sizes=sizes))
             for axis, sizes in other_sizes(specs)

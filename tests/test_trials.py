@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import Tensor, nn
 
 from azx.export import Audit, audit
-from azx.export.inputs import Batch
+from azx.export.gate import export_model
+from azx.export.inputs import Batch, parse_input
 
 ROWS = torch.randn(16, 8, generator=torch.Generator().manual_seed(5))
 
@@ -53,6 +56,30 @@ def test_experts_without_a_row_are_told_from_forgotten_layers() -> None:
     assert idle
     assert all(path.startswith("experts.") for path in idle)
     assert all("is sent through" in f.what for f in found.findings if f.path in idle)
+
+
+class Lengths(nn.Module):
+    """Looks at the first numbers of each row, and refuses to look at none of them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(6, 8)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        if not torch.compiler.is_compiling() and not bool(((lengths > 0) & (lengths < 7)).all()):
+            raise ValueError("lengths are 1 to 6")
+        return self.linear(x * (torch.arange(6) < lengths[:, None]))
+
+
+def test_what_is_drawn_may_be_refused_where_rows_are_given(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    specs = [parse_input("x=float32[batch,6]"), parse_input("lengths=int64[batch]<7")]
+    rows = {"x": torch.randn(40, 6), "lengths": torch.arange(40) % 6 + 1}
+    given = Batch(rows, dict.fromkeys(rows, 0))
+    checks = export_model(Lengths(), specs, tmp_path / "net.onnx", given=given).checks
+    left_out = next(check.says for check in checks if check.name == "families")
+    assert "zero inputs: Lengths cannot run on" in left_out
+    assert "lengths are 1 to 6" in left_out
 
 
 class Packed(nn.Module):
