@@ -78,7 +78,7 @@ def tried(graph: bytes, reference: Reference, opset: int) -> Iterator[Mutant]:
     """Make each mutant and hold it against the checks."""
     rows = reference.families.sample(ROWS)
     original = onnx.load_from_string(graph)
-    # Asked as those are that no batch gives away: another one may round otherwise.
+    # In the batches that mutants are asked in last: others may round otherwise.
     untouched = _asked(graph, reference, rows, OTHER_BATCH)
     for what, change in _changes(original):
         model = onnx.ModelProto()
