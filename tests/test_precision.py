@@ -162,15 +162,23 @@ def test_a_fault_in_the_conversion_leaves_no_file(
     assert not list(tmp_path.iterdir())
 
 
-def test_int8_is_judged_on_rows_that_it_was_not_calibrated_on(tmp_path: Path) -> None:
-    """Every other row is ten times as large: the ranges of the rest do not hold for those."""
+def test_int8_is_judged_on_rows_that_it_was_not_calibrated_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[torch.Tensor] = []
+
+    def watched(graph: bytes, precision: Precision, rows: Batch) -> bytes:
+        seen.append(rows.tensors["x"])
+        raise CheckFailed("seen")
+
+    monkeypatch.setattr(gate, "converted", watched)
     torch.manual_seed(0)
-    wide = nn.Sequential(nn.Linear(32, 64), nn.ReLU(), nn.Linear(64, 40))
-    rows = torch.randn(64, 32)
-    rows[1::2] *= 10
-    specs, given = [parse_input("x=float32[batch,32]")], Batch({"x": rows}, {"x": 0})
-    with pytest.raises(GateRefused, match="parity output int8"):
-        export_model(wide, specs, tmp_path / "net.onnx", given=given, precision=Precision.INT8)
+    specs, given = [parse_input("x=float32[batch,8]")], Batch({"x": torch.randn(64, 8)}, {"x": 0})
+    with pytest.raises(GateRefused, match="convert int8: seen"):
+        export_model(
+            nn.Linear(8, 4), specs, tmp_path / "n.onnx", given=given, precision=Precision.INT8
+        )
+    assert torch.equal(seen[0], given.tensors["x"][::2])
 
 
 def test_nothing_to_convert_is_said(tmp_path: Path) -> None:
