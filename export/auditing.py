@@ -123,25 +123,26 @@ def audit(
             return Audit(worst_first(broken), facts)
         trained = separate_copy(copy)
         life = watch(trained, batch, loss, seed, steps)
-        if life.nan_outputs or life.nan_gradients or life.whole_numbers:
-            findings, suspicions = judged(
-                Evidence(facts, life, Trace(), Trace(), batch.rows), trained, meant or {}
-            )
+        evidence = Evidence(facts, life, Trace(), Trace(), batch.rows)
+        if evidence.broke_off:
+            findings, suspicions = judged(evidence, trained, meant or {})
             return Audit(findings, facts, suspicions, life)
         start = trace(copy, batch)
+        untold: dict[str, str] = {}
         evidence = Evidence(
             facts,
             life,
             start,
             trace(trained, batch),
             batch.rows,
-            what_depends(trained, batch),
-            coupled_outputs(copy, batch),
+            what_depends(trained, batch, untold),
+            coupled_outputs(copy, batch, untold),
             random_outputs(copy, batch),
             blocking_norms(copy, batch, start),
             spreads_that_matter(copy, batch, facts),
+            untold=untold,
         )
-        evidence.elsewhere = reached_by_other_rows(copy, batch, evidence.unused_modules)
+        evidence.elsewhere = reached_by_other_rows(copy, batch, evidence.unused_modules, untold)
         evidence.zeros = _zeros_in_the_way(trained, batch, loss or Projection(seed), evidence)
         if life.answers:
             sound = evidence.sound

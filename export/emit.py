@@ -14,7 +14,7 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from azx.export.inputs import InputSpec, drawn
+from azx.export.inputs import Batch, InputSpec, example
 from azx.export.interface import TRACED_ROWS, Interface, Named, TensorSpec
 from azx.export.isolation import evaluating, random_numbers_kept, watched_layers
 from azx.runtime.errors import CheckFailed, first_line
@@ -45,15 +45,19 @@ class _Positional(nn.Module):
 
 
 def emit(
-    module: Named, specs: Sequence[InputSpec], interface: Interface, opset: int = OPSET
+    module: Named,
+    specs: Sequence[InputSpec],
+    interface: Interface,
+    opset: int = OPSET,
+    given: Batch | None = None,
 ) -> Emitted:
     """Export `module` in eval mode, with free axes where `specs` names them, all weights inside.
 
+    It is traced on `given` rows, or on drawn ones where there are none.
     The module's modes and torch's random numbers are as before afterwards, and nothing is printed.
     Raises `CheckFailed` where torch cannot express it with free axes.
     """
-    device = next((p.device for p in module.parameters()), torch.device("cpu"))
-    example = drawn(specs, TRACED_ROWS).to(device)
+    traced = example(specs, given, TRACED_ROWS)
     # Strings: `Dim` objects have come out static and been reported as success.
     free = tuple(
         {at: axis for at, axis in enumerate(spec.axes) if isinstance(axis, str)} for spec in specs
@@ -63,7 +67,7 @@ def emit(
             with _quiet():
                 program = torch.onnx.export(
                     _Positional(module).eval(),
-                    tuple(example.tensors.values()),
+                    tuple(traced.tensors.values()),
                     dynamo=True,
                     dynamic_shapes=(free,),
                     input_names=[spec.name for spec in interface.inputs],

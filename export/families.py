@@ -9,16 +9,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from azx.export.inputs import Batch, InputSpec, drawn
+from azx.export.inputs import Batch, InputSpec, affordable_rows, drawn
+from azx.export.interface import Named, run
+from azx.export.isolation import random_numbers_kept
 from azx.export.positions import parity_positions
 from azx.runtime.contract import BOARD
+from azx.runtime.errors import UsageError
 from azx.runtime.variant import Variant
+from azx.runtime.verify import Check
 
 #: Rows of normal numbers (or given ones), and of each other family.
 MANY, FEW = 64, 8
+
+#: Boards that an audit trains its copies on.
+BOARDS = 64
 
 NORMAL, GIVEN = "normal", "given"
 
@@ -94,6 +102,43 @@ def input_families(
     family = [name for name, part in parts for _ in range(part.rows)]
     origins = [f"{name} row {row}" for name, part in parts for row in range(part.rows)]
     return Families(Batch(joined, main.axes), tuple(family), tuple(origins))
+
+
+def runnable(module: Named, families: Families) -> tuple[Families, list[Check]]:
+    """The families without odd ones that `module` itself refuses, and a check that names those.
+
+    Nobody gave their rows, so no fault of it: lengths of 0, say, in a network that reads sequences.
+    """
+    refused: dict[str, str] = {}
+    with random_numbers_kept(0):
+        for name in families.names[1:]:
+            try:
+                run(module, families.take(families.rows_of(name)))
+            except UsageError as error:
+                refused[name] = str(error)
+    if not refused:
+        return families, []
+    rows = [row for row, family in enumerate(families.family) if family not in refused]
+    kept = Families(
+        families.take(rows),
+        tuple(families.family[row] for row in rows),
+        tuple(families.origins[row] for row in rows),
+    )
+    why = "; ".join(f"{name} inputs: {error}" for name, error in refused.items())
+    return kept, [Check("families", True, f"left out, for the module refuses them: {why}")]
+
+
+def audit_rows(
+    module: nn.Module, takes: Variant | Sequence[InputSpec], families: Families
+) -> Batch:
+    """What an audit of `module` is shown: ordinary rows, spread over all of them.
+
+    `BOARDS` where it takes those of a variant, else as many as it can afford.
+    """
+    usual = families.rows_of(families.names[0])
+    count = BOARDS if isinstance(takes, Variant) else affordable_rows(module, takes)
+    chosen = np.linspace(0, len(usual) - 1, min(count, len(usual))).astype(int)
+    return families.take([usual[at] for at in chosen])
 
 
 def _member(family: str, noise: Tensor, spec: InputSpec) -> Tensor:

@@ -51,6 +51,7 @@ class Evidence:
     blocking: list[str] = field(default_factory=list)
     spreads: dict[str, float] = field(default_factory=dict)  # std over the expected one
     elsewhere: set[str] = field(default_factory=set)  # modules that run for other rows alone
+    untold: dict[str, str] = field(default_factory=dict)  # questions whose rows forward refused
     zeros: set[str] = field(default_factory=set)  # parameters of 0 that stop the gradient of others
     explained: set[str] = field(default_factory=set)  # the parameters that those keep dead
     learning: Learning | None = None

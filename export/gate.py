@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -16,8 +16,8 @@ from torch import nn
 
 from azx.export.auditing import Audit, audit
 from azx.export.emit import OPSET, OPSETS, Emitted, emit, graph_faults
-from azx.export.families import Families, board_families, input_families
-from azx.export.inputs import BATCH, Batch, InputSpec, affordable_rows, other_sizes
+from azx.export.families import Families, audit_rows, board_families, input_families, runnable
+from azx.export.inputs import BATCH, Batch, InputSpec, other_sizes
 from azx.export.interface import (
     Interface,
     Named,
@@ -26,7 +26,7 @@ from azx.export.interface import (
     contract_faults,
     interface_of,
 )
-from azx.export.isolation import separate_copy
+from azx.export.isolation import let_learn, separate_copy
 from azx.export.liveness import Loss
 from azx.export.locate import first_departure
 from azx.export.mutants import mutants_check
@@ -44,12 +44,8 @@ from azx.runtime.modelfile import Card, ModelCard, seal
 from azx.runtime.variant import Variant
 from azx.runtime.verify import Check, verify_model
 
-#: Boards that the audit trains its copies on, and rows that travel with the model.
-AUDIT_BOARDS = 64
-GOLDEN_ROWS = 12
-
-#: The rows that travel with the model take at most this many numbers.
-GOLDEN_NUMBERS = 200_000
+#: So many rows travel with the model, or as many as take at most this many numbers.
+GOLDEN_ROWS, GOLDEN_NUMBERS = 12, 200_000
 
 #: Packages whose versions say what made a file.
 MAKERS = ("torch", "onnx", "onnxscript", "onnxruntime")
@@ -103,19 +99,18 @@ def export_model(
 
     `takes` says what goes in: the boards of a variant, for a network of the contract, or the inputs
     of any other, with rows `given` where real ones are to be had. The checks: an audit, with this
-    `loss` and what is `meant`; the graph
-    has the module's interface; torch and the saved file agree, in a fresh process without torch;
-    faults put into copies of the graph are caught; the finished file passes `azx.runtime.verify`.
+    `loss` and what is `meant`; the graph has the module's interface; torch and the saved file
+    agree, in a fresh process without torch; faults put into copies of the graph are caught; the
+    finished file passes `azx.runtime.verify`.
     Another `precision` than float32 is made from the graph that has passed, compared with torch
     within wider bounds, and judged by play. `network`, `training` and `made_by` go into the file's
     card, the last with the versions of what exported it. `progress` is told what is being done.
 
     Raises `GateRefused`, a `CheckFailed` with the report, at the first stage with a failure, and
     `UsageError` where the module cannot be copied or run, no input has a batch, onnxruntime lacks a
-    type, or `out` cannot be written. In either
-    case nothing is written, and a file that was at `out` is as it was. With `force` every stage is
-    gone through, and what fails is written all the same, stamped UNVERIFIED. `module` never
-    changes.
+    type, or `out` cannot be written. In either case nothing is written, and a file that was at
+    `out` is as it was. With `force` every stage is gone through, and what fails is written all the
+    same, stamped UNVERIFIED. `module` never changes.
     """
     if opset not in OPSETS:
         raise UsageError(f"opset is {OPSETS[0]} to {OPSETS[-1]}, found {opset}")
@@ -123,6 +118,8 @@ def export_model(
     stages = _Stages(GateReport(), out, force)
     variant = takes if isinstance(takes, Variant) else None
     copy = separate_copy(module).cpu()
+    let_learn(copy)
+    left_out: list[Check] = []
     if isinstance(takes, Variant):
         named: Named = PlaysTheGame(copy, takes)
         specs: tuple[InputSpec, ...] = (board_spec(takes),)
@@ -136,8 +133,8 @@ def export_model(
                 f"found {found or 'no inputs'}"
             )
         named = Named(copy, specs)
-        families = input_families(specs, given, seed)
-    interface = interface_of(named, specs)
+        families, left_out = runnable(named, input_families(specs, given, seed))
+    interface = interface_of(named, specs, given)
     for spec in (*interface.inputs, *interface.outputs):
         if spec.dtype == "bfloat16":
             raise UsageError(
@@ -152,19 +149,16 @@ def export_model(
     }
 
     tell("auditing parameters, layers and learning")
-    rows = _audit_rows(copy, specs, families, variant)
-    audited = audit(copy, rows, loss, meant=meant, seed=seed)
+    audited = audit(copy, audit_rows(copy, takes, families), loss, meant=meant, seed=seed)
     stages.add([_audit_check(audited)])
 
     tell("exporting to ONNX")
     try:
-        emitted = emit(named, specs, interface, opset)
+        emitted = emit(named, specs, interface, opset, given)
     except CheckFailed as error:
         stages.refuse([Check("graph", False, str(error))])
-        raise
     graph = emitted.graph
-    stages.add([_graph_check(graph, interface, opset, variant)])
-    stages.report.about["graph_sha256"] = hashlib.sha256(graph).hexdigest()
+    stages.add([_graph_check(graph, interface, opset, variant), *left_out])
 
     tell(f"running torch on {families.batch.rows} rows, in float32 and float64")
     reference = reference_of(named, interface, families)
@@ -173,7 +167,8 @@ def export_model(
         stages.add(_parity(emitted, reference, provider, variant))
     for axis, sizes in other_sizes(specs):
         tell(f"comparing with {axis} of {sizes[axis]}")
-        sized = reference_of(named, interface, input_families(specs, None, seed, sizes))
+        moved, _ = runnable(named, input_families(specs, None, seed, sizes))
+        sized = reference_of(named, interface, moved)
         stages.add(_parity(emitted, sized, "cpu", None, f" at {axis} {sizes[axis]}"))
 
     if stages.report.passed:
@@ -192,6 +187,7 @@ def export_model(
             stages.add(play_checks(graph, small.graph, variant))
         graph = small.graph
 
+    stages.report.about["graph_sha256"] = hashlib.sha256(graph).hexdigest()
     tell("writing and verifying the file")
     names = [name for name in reference.expected if variant is None or name in OUTPUTS]
     golden, bounds = _golden(reference, names, stages.report)
@@ -229,7 +225,7 @@ class _Stages:
         else:
             self.refuse(checks)
 
-    def refuse(self, checks: list[Check]) -> None:
+    def refuse(self, checks: list[Check]) -> NoReturn:
         """Add `checks` and raise `GateRefused`: no force makes a file out of nothing."""
         self.report.checks += checks
         failed = [check for check in self.report.checks if not check.passed]
@@ -250,22 +246,14 @@ def _versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in MAKERS}
 
 
-def _audit_rows(
-    module: nn.Module, specs: Sequence[InputSpec], families: Families, variant: Variant | None
-) -> Batch:
-    """Rows of the ordinary family, spread over all of it."""
-    usual = families.rows_of(families.names[0])
-    count = AUDIT_BOARDS if variant is not None else affordable_rows(module, specs)
-    chosen = np.linspace(0, len(usual) - 1, min(count, len(usual))).astype(int)
-    return families.take([usual[at] for at in chosen])
-
-
 def _audit_check(audited: Audit) -> Check:
-    failures = [f for f in audited.findings if f.severity == "fail"]
-    warnings = [f for f in audited.findings if f.severity == "warn"]
+    failures, warnings, notes = (
+        [f for f in audited.findings if f.severity == severity]
+        for severity in ("fail", "warn", "note")
+    )
     figures = {
         "parameters": len(audited.parameters),
-        "findings": [asdict(finding) for finding in failures + warnings],
+        "findings": [asdict(finding) for finding in audited.findings],
     }
     if failures:
         text = "; ".join(f"{f.path}: {f.what}; {f.mend}" for f in failures[:2])
@@ -274,6 +262,7 @@ def _audit_check(audited: Audit) -> Check:
     says = f"no failure in {len(audited.parameters)} parameters and the outputs"
     if warnings:
         says += f"; {len(warnings)} warnings, the first: {warnings[0].path}: {warnings[0].what}"
+    says += "".join(f"; {note.what}" for note in notes)
     return Check("audit", True, says, figures)
 
 
@@ -304,9 +293,7 @@ def _parity(
         for check in checks
         if not check.name.startswith("best moves")
     ):
-        place = first_departure(emitted, reference)
-        says = f"the first value that departs is in {place}" if place else "no single node departs"
-        checks.append(Check("where", False, says))
+        checks.append(Check("where", False, first_departure(emitted, reference)))
     return checks
 
 
@@ -317,15 +304,17 @@ def _smaller(
     variant: Variant | None,
     stages: _Stages,
 ) -> Emitted:
-    """The graph in `precision`; calibrated on its own games, or on the ordinary rows."""
-    rows = families.take(families.rows_of(families.names[0]))
+    """The graph in `precision`; calibrated on its own games, or on every other ordinary row.
+
+    The rows between those are compared too, and show whether the ranges hold for others.
+    """
+    rows = families.take(families.rows_of(families.names[0])[::2])
     if variant is not None:
         rows = Batch({BOARD: torch.from_numpy(own_boards(emitted.graph, variant))}, {BOARD: 0})
     try:
         graph = converted(emitted.graph, precision, rows)
     except CheckFailed as error:
         stages.refuse([Check(f"convert {precision}", False, str(error))])
-        raise
     share = len(graph) / len(emitted.graph)
     says = f"{len(graph)} bytes, {100 * share:.0f}% of float32's"
     stages.add([Check(f"convert {precision}", True, says, {"bytes": len(graph), "share": share})])

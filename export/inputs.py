@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
+import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -71,7 +73,8 @@ class InputSpec:
 def parse_input(text: str) -> InputSpec:
     """Read `x=float32[batch,16,5,5]`, or `ids=int64[batch,12]<1000` for integers below 1000.
 
-    Raises `UsageError` with an example where it is something else.
+    Raises `UsageError` with an example where it is something else, or where the limit leaves no
+    integer or is none of the type.
     """
     match = _SPEC.fullmatch(text.replace(" ", ""))
     axes = match["axes"].split(",") if match else []
@@ -83,7 +86,13 @@ def parse_input(text: str) -> InputSpec:
     if match["dtype"] not in DTYPES:
         raise UsageError(f"no type {match['dtype']!r}; there are: {', '.join(DTYPES)}")
     sizes = tuple(int(axis) if axis.isdigit() else axis for axis in axes)
-    return InputSpec(match["name"], DTYPES[match["dtype"]], sizes, int(match["below"] or BELOW))
+    dtype, below = DTYPES[match["dtype"]], int(match["below"] or BELOW)
+    if not dtype.is_floating_point and dtype != torch.bool:
+        # torch draws below an int64, so the last one is out of reach.
+        most = min(torch.iinfo(dtype).max + 1, torch.iinfo(torch.int64).max)
+        if not 1 <= below <= most:
+            raise UsageError(f"{match['dtype']} has a limit from <1 to <{most}, found {text!r}")
+    return InputSpec(match["name"], dtype, sizes, below)
 
 
 def usual_sizes(specs: Sequence[InputSpec]) -> dict[str, int]:
@@ -120,16 +129,14 @@ class Batch:
         return next((axis for axis in self.axes.values() if axis is not None), 0)
 
     def take(self, rows: Tensor) -> Batch:
-        """The rows with these indices, int64 [N]; inputs without rows stay."""
+        """The rows with these indices, int64 [N] on any device; inputs without rows stay."""
         taken = {
-            name: tensor if (axis := self.axes[name]) is None else tensor.index_select(axis, rows)
+            name: tensor.index_select(axis, rows.to(tensor.device))
+            if (axis := self.axes[name]) is not None
+            else tensor
             for name, tensor in self.tensors.items()
         }
         return Batch(taken, self.axes)
-
-    def to(self, device: torch.device) -> Batch:
-        """The same on another device."""
-        return Batch({n: t.to(device) for n, t in self.tensors.items()}, self.axes)
 
     def double(self) -> Batch:
         """The same with every floating-point tensor in float64."""
@@ -143,7 +150,7 @@ class Batch:
     def distinct(self) -> Batch:
         """One of each of the rows that are equal."""
         flat = [
-            tensor.movedim(axis, 0).flatten(1).double()
+            tensor.movedim(axis, 0).unsqueeze(-1).flatten(1).double()
             for name, tensor in self.tensors.items()
             if (axis := self.axes[name]) is not None
         ]
@@ -151,7 +158,7 @@ class Batch:
             return self
         _, group = torch.cat(flat, dim=1).unique(dim=0, return_inverse=True)
         firsts = {int(of): row for row, of in reversed(list(enumerate(group)))}
-        return self.take(torch.tensor(sorted(firsts.values())).to(group.device))
+        return self.take(torch.tensor(sorted(firsts.values())))
 
     def call(self, module: nn.Module) -> object:
         """What `module` returns for copies of the tensors: a forward may write into its inputs.
@@ -206,6 +213,16 @@ def drawn(
     return Batch(tensors, {spec.name: spec.batch_axis for spec in specs})
 
 
+def example(specs: Sequence[InputSpec], given: Batch | None, rows: int) -> Batch:
+    """`rows` rows to try a forward on: the first `given` ones, from the first on again, or drawn.
+
+    Drawn ones also where other axes are free, for then each needs a size of its own.
+    """
+    if given is None or usual_sizes(specs):
+        return drawn(specs, rows)
+    return given.take(torch.arange(rows) % given.rows)
+
+
 def affordable_rows(module: nn.Module, specs: Sequence[InputSpec], most: int = ROWS) -> int:
     """`most` rows, or as many as keep a forward within `OPERATIONS`, at least `FEWEST`.
 
@@ -219,18 +236,25 @@ def affordable_rows(module: nn.Module, specs: Sequence[InputSpec], most: int = R
 
 
 def read_inputs(path: Path) -> tuple[list[InputSpec], Batch]:
-    """The arrays of an .npz file by name, rows along the first axis; `InputError` if unreadable."""
+    """The arrays of an .npz file by name, rows along the first axis.
+
+    Raises `InputError` where it cannot be read, holds a type that no input has, or has no rows.
+    """
     try:
         with np.load(path, allow_pickle=False) as file:
             tensors = {name: torch.from_numpy(file[name]) for name in file.files}
-    except (OSError, ValueError, TypeError, EOFError) as error:
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path} is no readable .npz of inputs: {first_line(error)}") from error
+    for name, tensor in tensors.items():
+        if tensor.dtype not in DTYPES.values():
+            found = str(tensor.dtype).removeprefix("torch.")
+            raise InputError(f"{path}: {name} is {found}, expected one of: {', '.join(DTYPES)}")
     rows = {len(tensor) for tensor in tensors.values() if tensor.ndim}
-    if len(rows) != 1 or not all(tensor.ndim for tensor in tensors.values()):
+    if len(rows) != 1 or 0 in rows or not all(tensor.ndim for tensor in tensors.values()):
         found = ", ".join(f"{name} {list(t.shape)}" for name, t in tensors.items())
         raise InputError(
-            f"{path}: every array needs the same number of rows along its first axis, "
-            f"found {found or 'no arrays'}"
+            f"{path}: every array needs the same number of rows along its first axis, one at "
+            f"least, found {found or 'no arrays'}"
         )
     specs = [
         InputSpec(

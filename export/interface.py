@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from azx.export.inputs import BATCH, Batch, InputSpec, drawn, other_sizes
+from azx.export.inputs import BATCH, Batch, InputSpec, drawn, example, other_sizes
 from azx.export.isolation import evaluating, random_numbers_kept
 from azx.export.outputs import named_outputs
 from azx.runtime.contract import BOARD, OUTPUTS, POLICY_LOGITS, REQUIRED_OUTPUTS, VALUE, Q
@@ -118,17 +118,21 @@ def run(module: Named, batch: Batch) -> dict[str, Tensor]:
             ) from error
 
 
-def interface_of(module: Named, specs: Sequence[InputSpec]) -> Interface:
+def interface_of(
+    module: Named, specs: Sequence[InputSpec], given: Batch | None = None
+) -> Interface:
     """What `module` gives for `specs`: run at two batches and at other sizes, to see what moves.
 
+    The rows are `given` ones, or drawn where there are none.
     An axis of an output has the name of the input's axis that it moves with; of several, all of
     them with commas.
 
-    Raises `UsageError` where it does not run, or gives nothing.
+    Raises `UsageError` where it does not run, gives nothing, or counts anything but rows along an
+    axis that moves with the batch: nobody could tell which entries answer which row.
     """
     with random_numbers_kept(0):
-        first = run(module, drawn(specs, TRACED_ROWS))
-        fewer = run(module, drawn(specs, TRACED_ROWS - 1))
+        first = run(module, example(specs, given, TRACED_ROWS))
+        fewer = run(module, example(specs, given, TRACED_ROWS - 1))
         moved = {
             axis: run(module, drawn(specs, TRACED_ROWS, sizes=sizes))
             for axis, sizes in other_sizes(specs)
@@ -140,6 +144,11 @@ def interface_of(module: Named, specs: Sequence[InputSpec]) -> Interface:
         axes: list[int | str] = list(tensor.shape)
         for axis, size in enumerate(tensor.shape):
             if _moves(fewer, name, axis, size):
+                if size != TRACED_ROWS:
+                    raise UsageError(
+                        f"axis {axis} of {name} has {size} entries for {TRACED_ROWS} rows: keep "
+                        "the batch as an axis of its own"
+                    )
                 axes[axis] = BATCH
             elif follows := [n for n, given in moved.items() if _moves(given, name, axis, size)]:
                 axes[axis] = ",".join(follows)

@@ -60,6 +60,17 @@ def in_single(tensor: Tensor) -> Tensor:
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
+def let_learn(copy: nn.Module) -> None:
+    """Where nothing in `copy` is trainable, as in a network loaded to be used, make all of it so.
+
+    Only gradients tell its dead parameters from the live ones.
+    """
+    real = [p for p in copy.parameters() if p.is_floating_point()]
+    if not any(p.requires_grad for p in real):
+        for parameter in real:
+            parameter.requires_grad_(True)
+
+
 def separate_copy(module: Module) -> Module:
     """A copy that shares nothing with `module`, in its mode and on its device, without gradients.
 

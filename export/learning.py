@@ -23,15 +23,16 @@ STEPS = 40
 #: saturating layers without norms begin on a plain that takes hundreds of steps to leave.
 PATIENT_STEPS, PATIENT_RATE = 400, 1e-2
 
-#: A network learns where its loss comes below this share of the blind answer's, or of its first.
-BEATEN = 0.98
-APPROACHED = 0.9
+#: A network learns where its loss comes below the blind answer's, or below its first one, by this
+#: share of what the blind answer's is, or of the larger of the two: losses may be negative.
+BEATEN = 0.02
+APPROACHED = 0.1
 
 #: Outputs that spread by less than this share of their size are asked to spread by that much.
 LEAST_SPREAD = 0.1
 
-#: Below this share of the blind answer's loss no more steps are needed.
-ENOUGH = 0.9
+#: This share below the blind answer's loss no more steps are needed.
+ENOUGH = 0.1
 
 #: A blind answer is found once its gradient is this share of what it was.
 FOUND = 1e-3
@@ -54,7 +55,9 @@ class Learning:
         A network whose first answers are far from blind ones may need more steps than it is given
         to come below; one that moves by its last bias alone does neither.
         """
-        return self.learnt < BEATEN * self.ignoring or self.learnt < APPROACHED * self.start
+        size = max(abs(self.start), abs(self.ignoring))
+        beaten = self.ignoring - self.learnt > BEATEN * abs(self.ignoring)
+        return beaten or self.start - self.learnt > APPROACHED * size
 
 
 def learn_one_batch(
@@ -97,7 +100,8 @@ def learn_one_batch(
         return backward(student, batch, objective, trainable)
 
     def done() -> bool:
-        return any(values[-1] < ENOUGH * ignoring for values in losses.values())
+        enough = ignoring - ENOUGH * abs(ignoring)
+        return any(values[-1] < enough for values in losses.values())
 
     for _ in range(STEPS):
         reached = step()

@@ -49,6 +49,7 @@ class Liveness:
     nan_gradients: dict[str, int] = field(default_factory=dict)  # first step with NaN or Inf
     whole_numbers: list[str] = field(default_factory=list)  # the outputs, where none is real
     nan_outputs: list[str] = field(default_factory=list)  # at the start
+    rows_differ: bool = False  # those of the inputs, without which no answer can be told
     answers_at_start: dict[str, bool] = field(default_factory=dict)  # by output: rows differ
     answers: dict[str, bool] = field(default_factory=dict)  # the same after the steps
 
@@ -70,6 +71,7 @@ def watch(copy: nn.Module, batch: Batch, loss: Loss | None, seed: int, steps: in
     life.nan_outputs = [name for name, tensor in before.items() if bool(tensor.isnan().any())]
     if life.nan_outputs:
         return life
+    life.rows_differ = rows_differ(batch)
     life.answers_at_start = which_vary(before, batch)
     training_mode(copy, batch)
     objective = loss or Projection(seed)
@@ -165,18 +167,22 @@ def answer(module: nn.Module, batch: Batch) -> dict[str, Tensor]:
             ) from error
 
 
-def which_vary(outputs: dict[str, Tensor], batch: Batch) -> dict[str, bool]:
-    """For each output with a row for each row of the inputs: do its rows differ?
-
-    Empty where all rows of the inputs are the same, for then nothing can be told.
-    """
-    told_apart = any(
+def rows_differ(batch: Batch) -> bool:
+    """Whether two rows of the inputs are not the same."""
+    return any(
         bool((rows_first != rows_first[:1]).any())
         for name, tensor in batch.tensors.items()
         if (axis := batch.axes[name]) is not None
         for rows_first in [tensor.movedim(axis, 0)]
     )
-    if not told_apart:
+
+
+def which_vary(outputs: dict[str, Tensor], batch: Batch) -> dict[str, bool]:
+    """For each output with a row for each row of the inputs: do its rows differ?
+
+    Empty where all rows of the inputs are the same, for then nothing can be told.
+    """
+    if not rows_differ(batch):
         return {}
     rows = {n: by_row(t, batch.rows, batch.main_axis) for n, t in outputs.items()}
     return {name: varies(tensor) for name, tensor in rows.items() if tensor is not None}

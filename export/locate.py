@@ -13,6 +13,7 @@ from torch.fx import Interpreter, Node
 from azx.export.emit import Emitted
 from azx.export.reference import Reference
 from azx.runtime.answers import Arrays, open_session
+from azx.runtime.errors import first_line
 
 #: A node departs where it is off by this share of its largest entry; the second is tried where the
 #: first finds none. Rounding grows to about 1e-6 of it in a layer.
@@ -22,24 +23,24 @@ SHARES = (1e-3, 1e-4, 1e-5)
 ROWS = 12
 
 
-def first_departure(emitted: Emitted, reference: Reference) -> str | None:
+def first_departure(emitted: Emitted, reference: Reference) -> str:
     """A line on the first node of the graph that gives another value than the traced program.
 
-    None where no node does: then it is onnxruntime's optimisations, or an output's name.
+    Where no node does, it is onnxruntime's optimisations, or an output's name.
     """
     few = reference.families.take(reference.families.sample(ROWS))
     try:
         expected = _values_in_torch(emitted, tuple(few.tensors.values()), tuple(reference.expected))
         model = onnx.load_from_string(emitted.graph)
         found = _values_in_onnx(model, few.tensors, set(expected))
-    except Exception:  # a graph so broken that it does not run has no first departure
-        return None
+    except Exception as error:  # of torch or of onnxruntime, on a graph that may be broken
+        return f"the first value that departs could not be looked for: {first_line(error)}"
     for share in SHARES:
         for node in model.graph.node:
             for name in node.output:
                 if name in found and _departs(expected[name], found[name], share):
-                    return _described(node, name)
-    return None
+                    return f"the first value that departs is in {_described(node, name)}"
+    return "no single node departs"
 
 
 def _values_in_torch(

@@ -98,7 +98,6 @@ def _output_check(
         "relative": _finite(worst.relative),
         "bound": worst.allowed,
         "torch_off": off,
-        "would_pass_at": _finite(worst.worst),
         "row": worst.row,
         "origin": reference.families.origins[worst.row],
         "batch": worst.size,

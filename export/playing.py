@@ -24,7 +24,7 @@ GAMES, SEED = 400, 0x91A7
 #: Games whose boards int8 is calibrated on.
 OWN_GAMES, OWN_SEED = 40, 0x0B0A
 
-#: The share of the score that may be lost: the 95% interval must end above it.
+#: The share of the score that may be lost: all of the 95% interval must lie above it.
 MAY_LOSE = 0.01
 
 

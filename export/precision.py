@@ -24,13 +24,14 @@ from typing import Any
 
 import numpy as np
 import onnx
+import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from azx.export.inputs import Batch
+from azx.export.outputs import ordinary
 from azx.export.reference import Bound, Reference
 from azx.runtime.answers import Arrays
-from azx.runtime.contract import MASKED_LOGIT
 from azx.runtime.errors import CheckFailed
 
 #: Products of layers, with the weights as the second input and maybe a bias as the third.
@@ -195,8 +196,6 @@ def _to_int8(graph: bytes, names: list[str], calibration: Batch) -> bytes:
 
 
 def _parts(calibration: Batch) -> Iterator[Arrays]:
-    import torch
-
     for rows in torch.arange(calibration.rows).split(CALIBRATED_AT_ONCE):
         yield {name: tensor.numpy() for name, tensor in calibration.take(rows).tensors.items()}
 
@@ -235,6 +234,6 @@ def loosened(reference: Reference, precision: Precision) -> Reference:
 
 def _spread(answers: NDArray[Any]) -> float:
     """The standard deviation of the entries that are no masks; 0 where there are none."""
-    entries = answers.astype(np.float64)
-    entries = entries[np.isfinite(entries) & (np.abs(entries) < -MASKED_LOGIT)]
-    return float(entries.std()) if entries.size else 0.0
+    entries = torch.from_numpy(answers.astype(np.float64))
+    usual = entries[ordinary(entries)]
+    return float(usual.std(correction=0)) if usual.numel() else 0.0

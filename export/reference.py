@@ -45,7 +45,7 @@ class Bound:
 
     allowed: float
     torch_off: float | None  # float32 torch against float64; None where there is no float64
-    usable: bool = True  # float32 is finite there, and fine enough for agreement to mean something
+    usable: bool = True  # agreement means something: no NaN, fine enough, within what is promised
 
 
 @dataclass(frozen=True)
@@ -81,9 +81,9 @@ class Departure:
     @property
     def ratio(self) -> float:
         """Above 1 it is too far."""
-        if self.worst <= self.allowed:
-            return self.worst / self.allowed if self.allowed > 0 else 0.0
-        return self.worst / self.allowed if self.allowed > 0 else float("inf")
+        if self.allowed > 0:
+            return self.worst / self.allowed
+        return float("inf") if self.worst > 0 else 0.0
 
 
 def reference_of(module: Named, interface: Interface, families: Families) -> Reference:
@@ -123,7 +123,8 @@ def _shows_nothing(
     usual = families.names[0]
     bound = bounds[usual]
     part = _rows(tensor, families.rows_of(usual), axis)
-    if bool(part.isnan().any()) if part.is_floating_point() else False:
+    part = part if part.is_floating_point() else part.double()
+    if bool(part.isnan().any()):
         return f"torch itself gives NaN on {usual} inputs"
     if not bound.usable:
         off = f"{bound.torch_off:.1e}" if bound.torch_off is not None else "unknown"

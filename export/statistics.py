@@ -7,6 +7,7 @@ shape says nothing: the bug this project comes from took every one-dimensional t
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
@@ -40,13 +41,17 @@ MIXERS = (
 )
 
 
+#: What torch's own layers of those types call their weights.
+WEIGHTS = re.compile(r"weight(_\w+)?|\w+_proj_weight")
+
+
 class Role(StrEnum):
     """What a parameter is for."""
 
-    WEIGHT = "weight"  # of a layer in `MIXERS`
+    WEIGHT = "weight"  # of a layer in `MIXERS`, by the names in `WEIGHTS`
     NORM_WEIGHT = "norm weight"
     BIAS = "bias"
-    OTHER = "other"  # of a module of some other type: nothing is expected of it beforehand
+    OTHER = "other"  # by its owner's type or its name: nothing is expected of it beforehand
 
 
 def role_of(owner: nn.Module, name: str) -> Role:
@@ -55,7 +60,10 @@ def role_of(owner: nn.Module, name: str) -> Role:
         return Role.OTHER
     if "bias" in name:
         return Role.BIAS
-    return Role.NORM_WEIGHT if isinstance(owner, NORMS) else Role.WEIGHT
+    if isinstance(owner, NORMS):
+        return Role.NORM_WEIGHT
+    # A layer that was made into another one may hold more: a gain of ones, a factor of 0.
+    return Role.WEIGHT if WEIGHTS.fullmatch(name) else Role.OTHER
 
 
 @dataclass(frozen=True)

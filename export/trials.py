@@ -15,6 +15,7 @@ from azx.export.isolation import separate_copy
 from azx.export.liveness import Loss, answer, backward, training_mode, which_vary
 from azx.export.outputs import by_row, ordinary
 from azx.export.statistics import ParameterFacts
+from azx.runtime.errors import UsageError
 
 #: An answer for one row may move by this share of the largest when other rows change: rounding.
 SAME = 1e-4
@@ -31,11 +32,22 @@ OTHER_ROWS = 8
 SPREADS_TRIED = 12
 
 
-def what_depends(module: nn.Module, batch: Batch) -> dict[str, dict[str, bool]]:
+@contextmanager
+def _asking(question: str, untold: dict[str, str]) -> Iterator[None]:
+    """Put `question` into `untold`, with why, where forward refuses the rows: nobody gave those."""
+    try:
+        yield
+    except UsageError as error:
+        untold.setdefault(question, str(error))
+
+
+def what_depends(
+    module: nn.Module, batch: Batch, untold: dict[str, str]
+) -> dict[str, dict[str, bool]]:
     """For each input that may be changed: which outputs are others then.
 
     The change is to give each row what another row had; an input whose rows are all the same is
-    left out, and so is one without rows.
+    left out, and so is one without rows. What forward refuses goes into `untold`.
     """
     before = answer(module, batch)
     matters = {}
@@ -43,8 +55,9 @@ def what_depends(module: nn.Module, batch: Batch) -> dict[str, dict[str, bool]]:
         if axis is None or not which_vary({name: batch.tensors[name]}, _only(batch, name)):
             continue
         changed = {**batch.tensors, name: batch.tensors[name].roll(1, dims=axis)}
-        after = answer(module, replace(batch, tensors=changed))
-        matters[name] = {n: not torch.equal(after[n], t) for n, t in before.items()}
+        with _asking(f"whether any output changes with input {name}", untold):
+            after = answer(module, replace(batch, tensors=changed))
+            matters[name] = {n: not torch.equal(after[n], t) for n, t in before.items()}
     return matters
 
 
@@ -60,11 +73,11 @@ def random_outputs(module: nn.Module, batch: Batch) -> list[str]:
     ]
 
 
-def coupled_outputs(module: nn.Module, batch: Batch) -> list[str]:
+def coupled_outputs(module: nn.Module, batch: Batch, untold: dict[str, str]) -> list[str]:
     """Outputs of which a row changes, in eval mode, when the rows around it do.
 
     The first, the middle and the last row stay in turn, while all others are drawn anew: a sum over
-    the rows before does not show in the first.
+    the rows before does not show in the first. What forward refuses goes into `untold`.
     """
     generator = torch.Generator().manual_seed(0)
     before = answer(module, batch)
@@ -72,8 +85,9 @@ def coupled_outputs(module: nn.Module, batch: Batch) -> list[str]:
     for kept in sorted({0, batch.rows // 2, batch.rows - 1}) if batch.rows > 1 else []:
         order = torch.randint(batch.rows, (batch.rows,), generator=generator)
         order[kept] = kept
-        after = answer(module, batch.take(order))
-        found += [n for n, tensor in before.items() if _row_moves(tensor, after[n], kept, batch)]
+        with _asking("whether a row's answer changes with the other rows", untold):
+            after = answer(module, batch.take(order))
+            found += [n for n, t in before.items() if _row_moves(t, after[n], kept, batch)]
     return list(dict.fromkeys(found))
 
 
@@ -89,12 +103,14 @@ def _row_moves(before: Tensor, after: Tensor, row: int, batch: Batch) -> bool:
     return float(apart.max()) > SAME * largest
 
 
-def reached_by_other_rows(module: nn.Module, batch: Batch, paths: set[str]) -> set[str]:
+def reached_by_other_rows(
+    module: nn.Module, batch: Batch, paths: set[str], untold: dict[str, str]
+) -> set[str]:
     """Which of these modules do not run for `batch`, and do for other rows.
 
     The others are made of the same numbers: every entry has its own exchange of rows, and for real
     numbers its own sign. An expert that no row was sent to is found so, and then speaks for the
-    others of its list; a forgotten layer is not.
+    others of its list; a forgotten layer is not. What forward refuses goes into `untold`.
     """
     ran: set[str] = set()
     handles = [
@@ -109,7 +125,8 @@ def reached_by_other_rows(module: nn.Module, batch: Batch, paths: set[str]) -> s
         silent = paths - ran
         for _ in range(OTHER_ROWS if silent else 0):
             tensors = {n: _shuffled(t, batch.axes[n], generator) for n, t in batch.tensors.items()}
-            answer(module, replace(batch, tensors=tensors))
+            with _asking("which parts other rows would be sent through", untold):
+                answer(module, replace(batch, tensors=tensors))
     finally:
         for handle in handles:
             handle.remove()

@@ -133,8 +133,9 @@ def _gradients(evidence: Evidence) -> Iterator[Finding]:
                 "fail",
                 f.path,
                 f"the outputs change with this {f.owner}'s parameter, and no gradient reaches it",
-                "look for detach(), no_grad() or a rounding behind it; if it is meant to stay as "
-                "it is, say so with requires_grad_(False)",
+                "look for detach(), no_grad() or a rounding behind it, or an output that the loss "
+                "does not look at; if it is meant to stay as it is, say so with "
+                "requires_grad_(False)",
             )
         elif f.path in life.unused and f.owner_path in evidence.elsewhere:
             yield Finding(
@@ -286,8 +287,17 @@ def _outputs(evidence: Evidence) -> Iterator[Finding]:
         yield Finding(
             "note",
             "",
-            "whether the outputs depend on the input was not looked at",
-            "give two or more rows of input that differ",
+            "whether the outputs depend on the input was not looked at"
+            + ("" if not life.rows_differ else ", for none has a row for each row of input"),
+            "give two or more rows of input that differ"
+            if not life.rows_differ
+            else "keep the batch as an axis of its own in an output",
+        )
+    for question, why in evidence.untold.items():
+        yield Finding(
+            "note",
+            "",
+            f"{question} was not looked at, for with rows made up to ask {why}",
         )
     constant = [name for name, varied in life.answers.items() if not varied]
     all_constant = len(constant) == len(life.answers)

@@ -18,6 +18,7 @@ from training_testing import network_of, zero_every_vector
 
 from azx.export import Audit, audit
 from azx.export.inputs import drawn, parse_input
+from azx.export.learning import Learning
 from azx.export.outputs import named_outputs, varies
 from azx.export.positions import game_positions
 from azx.runtime.errors import CheckFailed, UsageError
@@ -194,11 +195,31 @@ def test_learning_is_held_against_the_best_blind_answer() -> None:
     assert audit(mlp(nn.ReLU()), ROWS, loss=lambda outputs: outputs.sum()).learning is None
 
 
+def test_losses_below_zero_are_learnt_like_others() -> None:
+    """A density's or a reward's: a start that is worse than blind has learnt nothing."""
+    assert not Learning("loss", start=-0.9, learnt=-0.99, ignoring=-1.0, steps=40).learns
+    assert Learning("loss", start=-0.9, learnt=-1.03, ignoring=-1.0, steps=40).learns
+    assert Learning("loss", start=5.0, learnt=3.0, ignoring=-1.0, steps=40).learns
+    sides = (torch.arange(16) % 2 * 2 - 1).float()
+    torch.manual_seed(0)
+    found = audit(mlp(nn.ReLU()), ROWS, loss=lambda y: (y[:, 0] - sides).square().mean() - 2)
+    assert found.learning is not None
+    assert found.learning.ignoring == pytest.approx(-1.0, abs=1e-3)
+    assert found.learning.learnt < found.learning.ignoring
+
+
 def test_what_one_row_cannot_tell() -> None:
     found = audit(nn.Linear(8, 2), ROWS[:1])
     assert found.passed
     assert ["not looked at" in f.what for f in found.findings] == [True]
     assert found.problems(strict=True) == []
+
+
+def test_outputs_without_rows_are_said_to_tell_nothing() -> None:
+    found = audit(nn.Sequential(nn.Linear(8, 3), Lambda(lambda y: y.mean())), ROWS)
+    assert ["none has a row for each row of input" in f.what for f in found.findings] == [True]
+    partial = audit(seeded("detached stem"), ROWS)
+    assert "an output that the loss does not look at" in partial.findings[0].mend
 
 
 def test_rows_that_are_equal_are_no_fault_of_the_network() -> None:
@@ -209,35 +230,6 @@ def test_rows_that_are_equal_are_no_fault_of_the_network() -> None:
     almost = ROWS[:1].repeat(16, 1)
     almost[0] += 1.0
     assert audit(module, almost).findings == []
-
-
-class Routed(nn.Module):
-    """Each row goes through one expert of eight."""
-
-    def __init__(self, forgotten: bool) -> None:
-        super().__init__()
-        self.router = nn.Linear(8, 8)
-        self.experts = nn.ModuleList(nn.Linear(8, 4) for _ in range(8))
-        self.forgotten = nn.Linear(8, 4) if forgotten else None
-
-    def forward(self, x: Tensor) -> Tensor:
-        weight, chosen = self.router(x).softmax(-1).max(-1)
-        y = x.new_zeros(len(x), 4)
-        for at, expert in enumerate(self.experts):
-            rows = (chosen == at).nonzero()[:, 0]
-            if len(rows):
-                y = y.index_put((rows,), expert(x[rows]) * weight[rows, None])
-        return y
-
-
-def test_experts_without_a_row_are_told_from_forgotten_layers() -> None:
-    torch.manual_seed(0)
-    found = audit(Routed(forgotten=True), ROWS)
-    assert set(failures(found)) == {"forgotten.weight", "forgotten.bias"}
-    idle = {f.path for f in found.findings if f.severity == "warn"}
-    assert idle
-    assert all(path.startswith("experts.") for path in idle)
-    assert all("is sent through" in f.what for f in found.findings if f.path in idle)
 
 
 def test_whole_numbers_are_said_to_tell_nothing() -> None:

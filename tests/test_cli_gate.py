@@ -5,13 +5,20 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from cli_testing import good, refused, run
+from torch import nn
 
 import azx
+from azx import export
+from azx.export import gate
+from azx.export.inputs import Batch
+from azx.runtime.errors import UsageError
 from azx.runtime.modelfile import read_sealed
 from azx.runtime.onnx_evaluator import open_model
 from azx.runtime.variant import MINI
@@ -183,6 +190,42 @@ def test_real_inputs_from_a_file(networks: str, tmp_path: Path) -> None:
     )
 
 
+def cut_off(path: Path, rows: np.ndarray) -> None:
+    np.savez(path, x=rows)
+    path.write_bytes(path.read_bytes()[:300])
+
+
+def damaged(path: Path, rows: np.ndarray) -> None:
+    np.savez_compressed(path, x=rows)
+    content = bytearray(path.read_bytes())
+    content[150:250] = b"\xff" * 100
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("write", "says"),
+    [
+        (cut_off, "no readable .npz"),
+        (damaged, "no readable .npz"),
+        (lambda path, rows: np.savez(path, x=rows[:0]), "one at least, found x [0, 3]"),
+        (lambda path, rows: np.savez(path, x=rows.astype(np.complex64)), "x is complex64"),
+        (lambda path, rows: np.savez(path, x=rows.astype(np.uint16)), "x is uint16, expected"),
+    ],
+)
+def test_files_of_inputs_that_are_none(
+    write: Callable[[Path, np.ndarray], None], says: str, networks: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "rows.npz"
+    write(path, np.random.default_rng(0).random((40, 3), dtype=np.float32))
+    refused(run("doctor", f"{networks}:another_thing", "--inputs", path), says)
+
+
+@pytest.mark.parametrize("wrong", ["ids=int64[batch,3]<0", "ids=int8[batch,3]<1000"])
+def test_limits_that_leave_nothing_to_draw(wrong: str, networks: str) -> None:
+    says = f"has a limit from <1 to <{2**63 - 1 if 'int64' in wrong else 128}, found '{wrong}'"
+    refused(run("doctor", f"{networks}:another_thing", "--input", wrong), says)
+
+
 def test_export_of_anybodys_network(networks: str, tmp_path: Path) -> None:
     target, out = f"{networks}:another_thing", tmp_path / "net.onnx"
     reports = [tmp_path / f"gate{suffix}" for suffix in (".json", ".md", ".html")]
@@ -238,6 +281,30 @@ def test_rows_of_a_file_are_taken_from_all_of_it(networks: str, tmp_path: Path) 
     np.savez(tmp_path / "rows.npz", x=rows)
     shown = good(run("doctor", f"{networks}:another_thing", "--inputs", tmp_path / "rows.npz"))
     assert "not looked at" not in shown
+
+
+@pytest.mark.parametrize("kind", ["healthy", "drawn", "given"])
+def test_doctor_and_export_audit_the_same_rows(
+    kind: str, networks: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.savez(tmp_path / "rows.npz", x=np.random.default_rng(0).random((200, 3), dtype=np.float32))
+    takes = {
+        "healthy": (f"{networks}:healthy",),
+        "drawn": (f"{networks}:another_thing", "--input", "x=float32[batch,3]"),
+        "given": (f"{networks}:another_thing", "--inputs", tmp_path / "rows.npz"),
+    }[kind]
+    seen: list[Batch] = []
+
+    def audited(module: nn.Module, rows: Batch, *_: object, **__: object) -> None:
+        seen.append(rows)
+        raise UsageError("seen")
+
+    monkeypatch.setattr(export, "audit", audited)
+    monkeypatch.setattr(gate, "audit", audited)
+    refused(run("doctor", *takes), "seen")
+    refused(run("export", *takes, "--out", tmp_path / "net.onnx"), "seen")
+    doctors, gates = (list(rows.tensors.values()) for rows in seen)
+    assert [torch.equal(a, b) for a, b in zip(doctors, gates, strict=True)] == [True]
 
 
 def test_what_is_meant_goes_through_the_gate_too(networks: str, tmp_path: Path) -> None:

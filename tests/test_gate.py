@@ -11,6 +11,8 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from corpus import HEALTHY, SICK
+from corpus.parts import Lambda
 from torch import Tensor, nn
 from training_testing import network_of
 
@@ -188,6 +190,45 @@ def test_the_original_bug_and_nan_are_refused(tmp_path: Path) -> None:
     assert any("norm2" in f["path"] for f in error.report.checks[0].figures["findings"])
     _, failed = refused(broken, tmp_path)
     assert "heads.q.weight: 1 NaN" in failed["audit"]
+
+
+def test_what_is_frozen_to_be_used_is_audited_all_the_same(tmp_path: Path) -> None:
+    specs, out = [parse_input("x=float32[batch,8]")], tmp_path / "net.onnx"
+    sick = SICK["two zeros in series"]
+    _, failed = refused(sick.module().requires_grad_(False), tmp_path, specs)
+    assert all(path in failed["audit"] for path in sick.paths)
+    frozen = HEALTHY["multi-layer"].module().requires_grad_(False)
+    export_model(frozen, specs, out)
+    assert not any(p.requires_grad for p in frozen.parameters())
+    report = export_model(nn.Softmax(dim=1), specs, out)
+    assert "nothing is trainable" in report.checks[0].says
+
+
+def test_an_axis_that_mixes_the_batch_with_another_is_wrong_use(tmp_path: Path) -> None:
+    flattened = nn.Sequential(nn.Linear(4, 3), Lambda(lambda x: x.view(-1, 3)))
+    specs = [parse_input("x=float32[batch,6,4]")]
+    with pytest.raises(UsageError, match="axis 0 of output has 18 entries for 3 rows: keep the"):
+        export_model(flattened, specs, tmp_path / "net.onnx")
+
+
+class WithFlags(nn.Module):
+    """Gives its own size, the same for any row, and says of each answer whether it is above 0."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.linear = nn.Linear(8, 4)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        y = self.linear(x)
+        return {"size": self.linear.weight.abs().sum(1), "y": y, "above": y > 0}
+
+
+def test_outputs_that_are_true_or_false_or_constant_are_compared_too(tmp_path: Path) -> None:
+    report = export_model(WithFlags(), [parse_input("x=float32[batch,8]")], tmp_path / "net.onnx")
+    checks = {check.name: check for check in report.checks}
+    assert "parity above" in checks
+    assert "a batch of 3 baked in" in {m["what"] for m in checks["mutants"].figures["each"]}
 
 
 class Head(nn.Module):

@@ -264,9 +264,17 @@ def spoil_the_last_layer(model: onnx.ModelProto) -> None:
 def test_the_first_node_that_departs_is_named_by_its_module(
     fault: Fault, path: str, residual: Subject
 ) -> None:
-    assert first_departure(residual.emitted, residual.reference) is None
+    assert first_departure(residual.emitted, residual.reference) == "no single node departs"
     spoilt = Emitted(faulty(residual.emitted.graph, fault), residual.emitted.program)
-    assert str(first_departure(spoilt, residual.reference)).startswith(f"{path} (")
+    assert f"departs is in {path} (" in first_departure(spoilt, residual.reference)
+
+
+def test_a_graph_that_does_not_run_has_no_node_to_blame(residual: Subject) -> None:
+    def another_operator(model: onnx.ModelProto) -> None:
+        next(node for node in model.graph.node if node.op_type == "Conv").op_type = "Convolve"
+
+    broken = Emitted(faulty(residual.emitted.graph, another_operator), residual.emitted.program)
+    assert "could not be looked for: " in first_departure(broken, residual.reference)
 
 
 def test_faults_put_into_copies_are_caught(game: Subject, residual: Subject) -> None:

@@ -1,5 +1,6 @@
 """float16 and int8: as good as float32 within their bounds and at play, or no file is written."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,9 @@ def test_another_persons_network_gets_smaller(precision: Precision, tmp_path: Pa
     wanted = onnx.TensorProto.INT8 if precision == Precision.INT8 else onnx.TensorProto.FLOAT16
     assert wanted in types
     assert small.stat().st_size < exact.stat().st_size
+    converted_to = next(c for c in report.checks if c.name == f"convert {precision}")
+    graph = small.read_bytes()[: converted_to.figures["bytes"]]  # the card comes after it
+    assert report.about["graph_sha256"] == hashlib.sha256(graph).hexdigest()
 
 
 @pytest.mark.parametrize("precision", [Precision.COMPACT, Precision.FP16])
@@ -156,6 +160,25 @@ def test_a_fault_in_the_conversion_leaves_no_file(
     with pytest.raises(GateRefused, match="parity output fp16"):
         export_model(Pictures(), X, tmp_path / "net.onnx", precision=Precision.FP16)
     assert not list(tmp_path.iterdir())
+
+
+def test_int8_is_judged_on_rows_that_it_was_not_calibrated_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[torch.Tensor] = []
+
+    def watched(graph: bytes, precision: Precision, rows: Batch) -> bytes:
+        seen.append(rows.tensors["x"])
+        raise CheckFailed("seen")
+
+    monkeypatch.setattr(gate, "converted", watched)
+    torch.manual_seed(0)
+    specs, given = [parse_input("x=float32[batch,8]")], Batch({"x": torch.randn(64, 8)}, {"x": 0})
+    with pytest.raises(GateRefused, match="convert int8: seen"):
+        export_model(
+            nn.Linear(8, 4), specs, tmp_path / "n.onnx", given=given, precision=Precision.INT8
+        )
+    assert torch.equal(seen[0], given.tensors["x"][::2])
 
 
 def test_nothing_to_convert_is_said(tmp_path: Path) -> None:

@@ -222,6 +222,25 @@ class PixelShuffle(nn.Module):
         return self.out(torch.relu(self.shuffle(self.up(torch.relu(self.stem(x))))))
 
 
+class StandardisedConv(nn.Conv2d):
+    """Filters of mean 0, a deviation by the fan-in, and a gain of 1 (Brock et al., 2021)."""
+
+    def __init__(self, channels: int, filters: int) -> None:
+        super().__init__(channels, filters, 3, padding=1)
+        self.gain = nn.Parameter(torch.ones(filters, 1, 1, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        apart, mean = torch.std_mean(self.weight, dim=(1, 2, 3), keepdim=True)
+        fan_in = self.weight[0].numel()
+        weight = self.gain * (self.weight - mean) / (apart * fan_in**0.5)
+        return nn.functional.conv2d(x, weight, self.bias, padding=1)
+
+
+def standardised() -> nn.Module:
+    layers = (StandardisedConv(3, 16), nn.ReLU(), StandardisedConv(16, 16), nn.ReLU())
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 4))
+
+
 def normless() -> nn.Module:
     """Kaiming's spread throughout and no norm."""
     made = nn.Sequential(*(part for _ in range(6) for part in (nn.Linear(8, 8), nn.ReLU())))
@@ -260,6 +279,7 @@ HEALTHY: dict[str, Case] = {
         ),
         PLANES,
     ),
+    "standardised convolutions with a gain": case(standardised, PLANES),
     "transposed convolution": case(
         lambda: nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.ConvTranspose2d(8, 2, 3)), PLANES
     ),

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
 import typer
 
 from azx.cli.boundary import need_training_packages
@@ -26,9 +25,6 @@ from azx.runtime.files import write_json, write_text
 
 if TYPE_CHECKING:
     from azx.export.inputs import Batch
-
-#: Boards of this project's own networks that a copy is trained on.
-BOARDS = 64
 
 
 def doctor(
@@ -83,7 +79,7 @@ def doctor(
         trainer = resolve_optimizer(optimizer, network.module) if optimizer else None
         tell("training copies for a few steps")
         with advice_on_inputs(network):
-            rows = _batch(network)
+            rows = _rows(network)
             found = audit(network.module, rows, objective, optimiser=trainer, meant=reasons)
 
     problems = found.problems(strict)
@@ -108,19 +104,11 @@ def doctor(
     say(console, verdict)
 
 
-def _batch(network: Network) -> Batch:
-    """What to feed it: its own rows, rows drawn for its inputs, or boards of every turn."""
-    import torch
-
-    from azx.export.inputs import affordable_rows, batch_of, drawn
-    from azx.export.positions import parity_positions
+def _rows(network: Network) -> Batch:
+    """The gate's: boards of games, its own rows, or rows drawn for its inputs."""
+    from azx.export.families import audit_rows, board_families, input_families
 
     if network.variant is not None:
-        boards = parity_positions(network.variant).boards
-        spread = np.linspace(0, len(boards) - 1, BOARDS).astype(int)
-        return batch_of(network.module, torch.from_numpy(boards[spread]))
-    rows = affordable_rows(network.module, network.specs)
-    if network.batch is not None:
-        spread_over = torch.linspace(0, network.batch.rows - 1, min(network.batch.rows, rows))
-        return network.batch.take(spread_over.long())
-    return drawn(network.specs, rows)
+        return audit_rows(network.module, network.variant, board_families(network.variant))
+    families = input_families(network.specs, network.batch)
+    return audit_rows(network.module, network.specs, families)

@@ -52,7 +52,8 @@ LossOption = Annotated[
         "--loss",
         metavar="PACKAGE.MODULE:FUNCTION",
         show_default="a random projection of the outputs",
-        help="Makes a scalar of what forward returns.",
+        help="Makes a scalar of what forward returns; where its least value is known, less that, "
+        "so that it can come near 0.",
     ),
 ]
 MeantOption = Annotated[
