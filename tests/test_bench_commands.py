@@ -6,8 +6,10 @@ import copy
 import json
 import os
 import shutil
+import signal
 import time
 from collections.abc import Iterator
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -245,6 +247,19 @@ def test_what_happens_in_another_process_is_told_here() -> None:
         helper.ask(os._exit, 3)
         with pytest.raises(WorkerError, match="ended: 3"):
             helper.answer()
+
+
+def test_a_helper_that_cannot_start_leaves_ctrl_c_as_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(process: SpawnProcess) -> None:
+        raise OSError("no more processes")
+
+    monkeypatch.setattr(SpawnProcess, "start", fail)
+    heard = signal.getsignal(signal.SIGINT)
+    with pytest.raises(OSError, match="no more processes"):
+        Helper()
+    assert signal.getsignal(signal.SIGINT) is heard
 
 
 def test_rules_are_asked_again_what_the_search_asked() -> None:
