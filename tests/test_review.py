@@ -119,7 +119,7 @@ def test_luck_has_mean_zero_whatever_the_judge(judge: Judge) -> None:
 
 
 def test_taking_luck_out_keeps_the_mean_and_narrows_the_spread(micro_solution: Solution) -> None:
-    """The greedy player's exact expectation, from games under a judge that is not perfect."""
+    """The random player's exact expectation, from games under a judge that is not perfect."""
 
     def uniform(boards: np.ndarray) -> np.ndarray:
         empty = boards < 0
