@@ -1,8 +1,8 @@
 """What a player asks of a network: boards in, the contract's outputs out.
 
 An evaluator gives the same answer for a board whatever else is in the batch; players and search
-rely on it. `tests/test_players.py` holds those of this module to it, and `tests/test_shipped.py` the
-network.
+rely on it. `tests/test_players.py` holds those of this module to it, and `tests/test_shipped.py`
+the network.
 """
 
 from __future__ import annotations

@@ -191,8 +191,8 @@ def test_nobody_goes_on_where_one_fails(monkeypatch: pytest.MonkeyPatch) -> None
             return super().evaluate(boards)
 
     player = RolloutPlayer(Failing(MICRO), Rollouts(60))
+    tiles = np.array([0, 3, 5], dtype=np.int8)
     with pytest.raises(ValueError, match="no such board"):
-        tiles = np.array([0, 3, 5], dtype=np.int8)
         player.choose(MICRO.empty_boards(3), tiles, game_keys(5, 3))
     assert len(asked) < 6
 
