@@ -1,7 +1,8 @@
 """What a player asks of a network: boards in, the contract's outputs out.
 
 An evaluator gives the same answer for a board whatever else is in the batch; players and search
-rely on it, and `tests/test_players.py` holds every implementation to it.
+rely on it. `tests/test_players.py` holds those of this module to it, and `tests/test_shipped.py`
+the network.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ class UniformEvaluator:
 
 
 class HashEvaluator:
-    """Made up, but fixed: numbers drawn from the board and a seed. For tests and benchmarks."""
+    """Made up, but fixed: numbers drawn from the board and a seed. For tests."""
 
     lanes = 1
 

@@ -22,6 +22,7 @@ from typing import Any
 from azx.runtime.contract import CONTRACT_VERSION
 from azx.runtime.errors import ModelError, UsageError
 from azx.runtime.files import read_bytes
+from azx.runtime.layout import NUMBER, Layout, misfit
 from azx.runtime.variant import RULES_VERSION, Variant, variant_from_json
 
 CARD_KEY = "azx"
@@ -31,6 +32,23 @@ HASH_KEY = "azx.sha256"
 _METADATA_PROPS, _KEY, _VALUE = 14, 1, 2
 _GRAPH = 7
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+
+#: What a card holds, as far as azx relies on it; that of a network that does not play must say what
+#: goes in and out.
+CARD: Layout = {
+    "verified?": bool,
+    "precision?": str,
+    "network?": dict,
+    "training?": dict,
+    "interface?": dict,
+    "parameters?": [{"name": str, "shape": [int]}],
+    "gate?": dict,
+    "golden?": dict,
+    "bounds?": {"*": [NUMBER]},
+    "made_by?": dict,
+}
+SPECS: Layout = [{"name": str, "axes": [(int, str)]}]
+OTHER_CARD: Layout = {**CARD, "interface": {"inputs": SPECS, "outputs": SPECS}}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,7 +240,10 @@ def read_model(
 def _card(path: Path, text: str) -> Card:
     try:
         fields = json.loads(text)
-        if "variant" not in fields and "interface" in fields:
+        other = "variant" not in fields and "interface" in fields
+        if wrong := misfit(fields, OTHER_CARD if other else CARD):
+            raise ValueError(wrong)
+        if other:
             return Card(**fields)
         contract = fields["contract"]
         if contract != CONTRACT_VERSION:
@@ -234,7 +255,7 @@ def _card(path: Path, text: str) -> Card:
         return ModelCard(**fields)
     except UsageError as error:
         raise ModelError(f"{path}: {error} (this azx has rules version {RULES_VERSION})") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ModelError(f"{path}: its azx metadata cannot be read ({error})") from error
 
 

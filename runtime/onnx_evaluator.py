@@ -167,8 +167,8 @@ class OnnxEvaluator:
             piece = boards[start : start + LARGEST_BATCH]
             into = slice(start, start + self._batch_for(len(piece)))
             self._run(piece, [results[name][into] for name in self.outputs])
-        logits, value, q = (*(results[name][:count] for name in self.outputs), None)[:3]
-        return Evaluation(logits, value, q)  # type: ignore[arg-type]
+        judged = {name: result[:count] for name, result in results.items()}
+        return Evaluation(judged[POLICY_LOGITS], judged[VALUE], judged.get(Q))
 
     def _batch_for(self, count: int) -> int:
         """The size of the batch that `count` boards go in."""

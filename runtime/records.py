@@ -9,12 +9,13 @@ from __future__ import annotations
 import io
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import index
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib.format import MAGIC_PREFIX
 from numpy.typing import NDArray
 
 from azx.runtime.errors import RecordError, UsageError
@@ -22,8 +23,10 @@ from azx.runtime.files import read_bytes, whole_file
 from azx.runtime.rules import placement_gains
 from azx.runtime.variant import STANDARD, VARIANTS, Variant, variant_from_json
 
-#: A move in a text: the cell, then the tile's numbers on the three axes.
-MOVE = re.compile(r"(\d+)\s*,\s*\[\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*\]")
+#: A move in a text: the cell, then the tile's numbers on the three axes. Longer numbers are none of
+#: any board's, and Python refuses to read the longest.
+NUMBER = r"(\d{1,9})"
+MOVE = re.compile(rf"{NUMBER}\s*,\s*\[\s*{NUMBER}\s*,\s*{NUMBER}\s*,\s*{NUMBER}\s*\]")
 
 
 @dataclass(frozen=True)
@@ -96,12 +99,12 @@ def check_orders(variant: Variant, orders: NDArray[Any], where: str) -> NDArray[
 
 
 def check_games(games: Games, where: str) -> Games:
-    """The games, or `RecordError` with the first that breaks the rules."""
-    check_orders(games.variant, games.orders, where)
+    """The games, orders and cells as int8; `RecordError` with the first that breaks the rules."""
+    orders = check_orders(games.variant, games.orders, where)
     cells, size = games.cells, games.variant.cells
-    if cells.shape != games.orders.shape or cells.dtype.kind not in "iu":
+    if cells.shape != orders.shape or cells.dtype.kind not in "iu":
         raise RecordError(
-            f"{where}: cells are integers {list(games.orders.shape)}, "
+            f"{where}: cells are integers {list(orders.shape)}, "
             f"found {cells.dtype} {list(cells.shape)}"
         )
     wrong = np.flatnonzero((np.sort(cells, axis=1) != np.arange(size)).any(axis=1))
@@ -118,7 +121,7 @@ def check_games(games: Games, where: str) -> Games:
             array.dtype.kind != "f" or array.shape != shape or not np.isfinite(array).all()
         ):
             raise RecordError(f"{where}: {name} must be finite and {list(shape)}")
-    return games
+    return replace(games, orders=orders, cells=np.ascontiguousarray(cells, dtype=np.int8))
 
 
 def _load_array(path: Path, data: bytes) -> NDArray[Any]:
@@ -134,12 +137,13 @@ def _load_array(path: Path, data: bytes) -> NDArray[Any]:
 def read_orders(path: Path, variant: Variant) -> NDArray[np.int8]:
     """int8 [N, C] from a `.npy` file, or from a record of games (the tiles as drawn there)."""
     path = Path(path)
-    if path.suffix in (".npz", ".json"):
-        games = read_games(path)
-        if games.variant != variant:
-            raise RecordError(f"{path} holds games of {games.variant.name}, wanted {variant.name}")
-        return games.orders
-    return check_orders(variant, _load_array(path, read_bytes(path, RecordError)), str(path))
+    data = read_bytes(path, RecordError)
+    if path.suffix == ".npy" or data.startswith(MAGIC_PREFIX):
+        return check_orders(variant, _load_array(path, data), str(path))
+    games = _games_of(path, data)
+    if games.variant != variant:
+        raise RecordError(f"{path} holds games of {games.variant.name}, wanted {variant.name}")
+    return games.orders
 
 
 def write_games(path: Path, games: Games) -> None:
@@ -163,7 +167,10 @@ def read_games(path: Path) -> Games:
     A text has a line `cell, [a, b, c]` for each move and an empty line between games.
     """
     path = Path(path)
-    data = read_bytes(path, RecordError)
+    return _games_of(path, read_bytes(path, RecordError))
+
+
+def _games_of(path: Path, data: bytes) -> Games:
     if path.suffix == ".json":
         return _games_from_json(path, data)
     if path.suffix != ".npz":
@@ -191,7 +198,9 @@ def _games_from_json(path: Path, data: bytes) -> Games:
         cells = np.array([[index(cell) for cell, _ in game] for game in moves], dtype=np.int8)
         orders = np.array([[tile_of[tuple(n)] for _, n in game] for game in moves], dtype=np.int8)
         claimed = [game.get("score") for game in listed]
-    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+    except (
+        ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError
+    ) as error:  # fmt: skip
         raise RecordError(
             f'{path}: expected a list of {{"moves": [[cell, [a, b, c]], ...]}}, '
             f"failed with {type(error).__name__}: {error}"

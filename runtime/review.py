@@ -36,10 +36,12 @@ from numpy.typing import NDArray
 
 from azx.runtime.errors import UsageError
 from azx.runtime.evaluator import Evaluator
+from azx.runtime.play import parts
 from azx.runtime.players import one_ply_worth
 from azx.runtime.records import Games
 from azx.runtime.rules import EMPTY, all_gains, tiles_left
 from azx.runtime.search import Budget, Search
+from azx.runtime.search.room import games_that_fit
 from azx.runtime.seeds import position_keys
 
 #: From boards int8 [B, C] and tiles int8 [B]: points float [B, C], -inf on filled cells.
@@ -48,7 +50,7 @@ Judge = Callable[[NDArray[np.int8], NDArray[np.int8]], NDArray[np.floating]]
 #: A turning point gave away at least this many points; a game shows at most so many of them.
 TURNING_POINT, MOST_TURNING_POINTS = 1.0, 3
 
-#: Decisions handed to a judge at a time: large batches for the network, trees that fit in memory.
+#: Decisions handed to a judge at a time: large batches for the network.
 BATCH = 256
 
 
@@ -138,11 +140,16 @@ def search_judge(evaluator: Evaluator, simulations: int) -> Judge:
     """What a search of `simulations` says of each cell, those it did not visit by the network's q.
 
     A decision's randomness comes from its board and tile, so it is judged the same in any review.
+    As many are searched in step as there is room for; `UsageError` where there is none for one.
     """
+    in_step = max(1, games_that_fit(evaluator.variant, simulations))
 
     def judge(boards: NDArray[np.int8], tiles: NDArray[np.int8]) -> NDArray[np.floating]:
-        search = Search(evaluator, len(boards), Budget(simulations))
-        values = search.run(boards, tiles, position_keys(boards, tiles)).values
+        values = np.empty(boards.shape, dtype=np.float32)
+        for part in parts(len(boards), in_step):
+            search = Search(evaluator, part.stop - part.start, Budget(simulations))
+            keys = position_keys(boards[part], tiles[part])
+            values[part] = search.run(boards[part], tiles[part], keys).values
         return np.where(boards == EMPTY, values, -np.inf)
 
     return judge

@@ -167,6 +167,7 @@ class RolloutPlayer:
                     played.result()
             finally:
                 stop.set()  # also where one fails, and where the user interrupts
+                threads.shutdown(cancel_futures=True)  # nobody begins what still waits
         return points
 
 

@@ -177,7 +177,7 @@ def variant_from_json(data: object) -> Variant:
         version = data["rules_version"]
         first, second, third = (tuple(int(n) for n in axis) for axis in data["values"])
         variant = Variant(str(data["name"]), int(data["radius"]), (first, second, third))
-    except (AssertionError, KeyError, TypeError, ValueError) as error:
+    except (AssertionError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise UsageError(f"not the description of a variant: {data!r}") from error
     if version != RULES_VERSION:
         raise UsageError(f"made for rules version {version}, this azx plays {RULES_VERSION}")

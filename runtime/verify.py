@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from azx.runtime.answers import PROVIDERS, ask, open_session, present_providers
-from azx.runtime.contract import MASKED_LOGIT, POLICY_LOGITS, REQUIRED_OUTPUTS, VALUE, Q
+from azx.runtime.contract import BOARD, MASKED_LOGIT, POLICY_LOGITS, REQUIRED_OUTPUTS, VALUE, Q
 from azx.runtime.errors import ModelError, ProviderError, UsageError, first_line
 from azx.runtime.evaluator import Evaluation
-from azx.runtime.golden import decode_golden, differences
+from azx.runtime.golden import Golden, decode_golden, differences
 from azx.runtime.modelfile import Card, ModelCard, SealedFile, read_model, read_sealed
 from azx.runtime.onnx_evaluator import OnnxEvaluator
 from azx.runtime.seeds import draw_orders, game_keys
@@ -98,7 +98,7 @@ def _verify_other(sealed: SealedFile, provider: str, threads: int | None) -> lis
     ]
     if not checks[1].passed:
         return checks
-    golden = decode_golden(card.golden)
+    golden = _golden_of(card)
     axes = {spec["name"]: _batch_axis(spec) for spec in card.interface["inputs"]}
     output_axes = {spec["name"]: _batch_axis(spec) for spec in card.interface["outputs"]}
     rows = max((golden.inputs[n].shape[a] for n, a in axes.items() if a is not None), default=1)
@@ -123,6 +123,27 @@ def _verify_other(sealed: SealedFile, provider: str, threads: int | None) -> lis
             worst = max(several, key=lambda pair: pair[0] / pair[1] if pair[1] else pair[0])
             checks.append(_within(f"batches {name}", *worst, "at 1, 2 and 3 rows", ""))
     return [*checks, _parameters(card)]
+
+
+def _golden_of(card: Card) -> Golden:
+    """The golden set; `ModelError` where the card's interface or bounds do not fit it."""
+    golden = decode_golden(card.golden)
+    inputs, outputs = card.interface["inputs"], card.interface["outputs"]
+    recorded = [{spec["name"]: len(spec["axes"]) for spec in specs} for specs in (inputs, outputs)]
+    if [{name: array.ndim for name, array in arrays.items()} for arrays in golden] != recorded:
+        raise ModelError(
+            "the model's golden set is not of the inputs and outputs that are recorded; "
+            "export it again with this azx"
+        )
+    for spec in outputs:
+        name, at = spec["name"], _batch_axis(spec)
+        rows = 1 if at is None else golden.outputs[name].shape[at]
+        if rows == 0 or len(card.bounds.get(name, [])) != rows:
+            raise ModelError(
+                f"the model has no bound for each of the {rows} golden rows of {name!r}; "
+                "export it again with this azx"
+            )
+    return golden
 
 
 def _by_bound(
@@ -193,13 +214,13 @@ def _golden_bounds(card: ModelCard, bounds: dict[str, float]) -> dict[str, float
     """How far from torch each output may be: `bounds`, or what the gate allowed a coarser file."""
     if card.precision == "float32":
         return bounds
-    return {name: max(card.bounds.get(name, [bound])) for name, bound in bounds.items()}
+    return {name: max(card.bounds.get(name) or [bound]) for name, bound in bounds.items()}
 
 
 def _golden(card: ModelCard, evaluator: OnnxEvaluator, bounds: dict[str, float]) -> Iterator[Check]:
     """One check for each stored output."""
     golden = decode_golden(card.golden)
-    if not len(golden.boards):
+    if not len(golden.inputs.get(BOARD, ())):
         yield Check("golden", False, "no boards are stored, so nothing can be compared")
         return
     found = _by_name(evaluator.evaluate(golden.boards))
@@ -269,11 +290,11 @@ def _ends(evaluator: OnnxEvaluator) -> Check:
 def _parameters(card: Card) -> Check:
     entries = 0
     for parameter in card.parameters:
-        entries += math.prod(parameter.get("shape", []))
+        entries += math.prod(parameter["shape"])
         mean, std = parameter.get("mean"), parameter.get("std")
         if not isinstance(mean, int | float) or not isinstance(std, int | float):
             return Check(
-                "parameters", False, f"{parameter.get('name')!r} has no mean and deviation recorded"
+                "parameters", False, f"{parameter['name']!r} has no mean and deviation recorded"
             )
     if not card.parameters and isinstance(card, ModelCard):
         return Check("parameters", False, "none recorded, so nobody can audit this file")

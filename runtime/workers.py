@@ -107,6 +107,25 @@ def _name_of(part: slice) -> str:
     return f"{part.start} to {part.stop - 1}"
 
 
+def start_process(
+    target: Callable[..., None], *given: object
+) -> tuple[SpawnProcess, Connection[Any, Any]]:
+    """A process that runs `target(pipe, *given)`, and the other end of its pipe.
+
+    It ends with this process. All of `given` must be something that pickles.
+    """
+    ours, theirs = SPAWN.Pipe()
+    process = SPAWN.Process(target=target, args=(theirs, *given), daemon=True)
+    # Ctrl-C is for the process that asked: those it starts are born deaf to it.
+    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process.start()
+    finally:
+        signal.signal(signal.SIGINT, heard)
+        theirs.close()
+    return process, ours
+
+
 class _Worker:
     """A process, and the games it is at."""
 
@@ -114,17 +133,7 @@ class _Worker:
         self.number = number
         self.part: slice | None = None
         self.told = 0
-        self.pipe, theirs = SPAWN.Pipe()
-        self.process: SpawnProcess = SPAWN.Process(
-            target=_work, args=(theirs, make_player), name=f"azx worker {number}", daemon=True
-        )
-        # Ctrl-C is for the process that asked: those it starts are born deaf to it.
-        heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        try:
-            self.process.start()
-        finally:
-            signal.signal(signal.SIGINT, heard)
-            theirs.close()
+        self.process, self.pipe = start_process(_work, make_player)
 
     def begin(self, part: slice, orders: NDArray[np.int8], keys: NDArray[np.uint64]) -> None:
         """Have these games played."""

@@ -6,8 +6,10 @@ import copy
 import json
 import os
 import shutil
+import signal
 import time
 from collections.abc import Iterator
+from multiprocessing.context import SpawnProcess
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -247,6 +249,19 @@ def test_what_happens_in_another_process_is_told_here() -> None:
             helper.answer()
 
 
+def test_a_helper_that_cannot_start_leaves_ctrl_c_as_it_was(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(process: SpawnProcess) -> None:
+        raise OSError("no more processes")
+
+    monkeypatch.setattr(SpawnProcess, "start", fail)
+    heard = signal.getsignal(signal.SIGINT)
+    with pytest.raises(OSError, match="no more processes"):
+        Helper()
+    assert signal.getsignal(signal.SIGINT) is heard
+
+
 def test_rules_are_asked_again_what_the_search_asked() -> None:
     """The bare loop goes over every judged board and every edge, and finds the search's gains."""
     orders, keys = draw_orders(MINI, game_keys(0, 3)), game_keys(0, 3)
@@ -275,6 +290,8 @@ def test_what_is_no_result_is_refused(mini: Path, tmp_path: Path) -> None:
     broken, other = tmp_path / "broken.json", tmp_path / "other.json"
     broken.write_text("{")
     other.write_text('{"schema": "else"}')
+    refused(run("bench", "compare", broken, other), "is no JSON")
+    broken.write_text("[" * 100_000)
     refused(run("bench", "compare", broken, other), "is no JSON")
     refused(run("bench", "compare", other, other), "its schema is 'else', not 'azx-bench/2'")
     refused(run("bench", "compare", tmp_path / "none.json", other), "no such file")
@@ -327,6 +344,31 @@ def test_the_schema_and_what_is_read_are_one(everything: Path, tmp_path: Path) -
         path.write_text(json.dumps(made))
         refused(run("bench", "compare", path, path), says)
         refused(run("bench", "report", path, "--out", tmp_path / "x.md"), says)
+
+
+@pytest.mark.parametrize(
+    ("section", "change", "says"),
+    [
+        ("inference", {"rounds": []}, "inference.rows[0] has fewer than 2 rounds"),
+        ("inference", {"rounds": [[0.1], []]}, "inference.rows[0].rounds has a number that is not"),
+        ("inference", {"rounds": [[0.1], [0.0]]}, "inference.rows[0].rounds has a number"),
+        ("inference", {"batch": 0}, "inference.rows[0].batch has a number"),
+        ("search", {"simulated": [0, 5], "seconds": [0.1, 0.1]}, "simulated has a number"),
+        ("search", {"simulated": [5, 5]}, "or not as many simulated as seconds"),
+        ("selfplay", {"seconds": [0.1]}, "selfplay.rows[0] has fewer than 2 rounds"),
+        ("selfplay", {"games": 0}, "selfplay.rows[0].games has a number"),
+        ("strength", {"scores": [], "without_luck": []}, "strength.entrants[0] has no scores"),
+        ("strength", {"without_luck": [1.0]}, "luck is not out of all"),
+    ],
+)
+def test_samples_that_no_rate_can_be_made_of(
+    section: str, change: dict[str, Any], says: str, everything: Path, tmp_path: Path
+) -> None:
+    made = json.loads(everything.read_text())
+    made[section]["entrants" if section == "strength" else "rows"][0].update(change)
+    path = tmp_path / "wrong.json"
+    path.write_text(json.dumps(made))
+    refused(run("bench", "compare", path, path), says)
 
 
 def test_the_workflow_in_the_docs_is_one() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import numpy as np
 import pytest
@@ -89,6 +90,32 @@ def test_one_network_may_have_another_name() -> None:
     after["models"].append({"name": "net2", "variant": "standard"})
     with pytest.raises(UsageError, match=r"no figure in common.*batch 8.*, new, cpu"):
         compare(before, after)
+
+
+def searched(model: str) -> dict[str, Any]:
+    """As much of a result of `azx bench search` and `selfplay` as comparing reads."""
+    played = {"model": model, "provider": "cpu", "threads": 2, "root": "puct"}
+    row = {"games": 4, "simulations": 50, "seconds": [0.5, 0.5]}
+    rows = [{**row, "evaluator": name, "simulated": [90, 91]} for name in ("network", "uniform")]
+    made = result([])
+    made["models"][0]["name"] = model
+    made["search"] = {**played, "rows": rows}
+    made["selfplay"] = {**played, "rows": [{**row, "workers": 1}]}
+    return made
+
+
+def test_searches_of_different_networks_are_not_compared() -> None:
+    before, after = searched("net"), searched("new")
+    where = "cpu, 2 threads, 4 games, 50 puct"
+    assert [change.what for change in compare(before, after)] == [
+        f"simulations/s, network net, {where}",
+        f"simulations/s, uniform, {where}",
+        f"self-play games/s, net, {where}, workers: 1",
+    ]  # one network each: two states of the same
+    after["models"].append({"name": "net2", "variant": "standard"})
+    assert [change.what for change in compare(before, after)] == [
+        f"simulations/s, uniform, {where}"
+    ]
 
 
 def test_different_boards_are_refused() -> None:

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from azx.runtime.bench.inference import BatchTiming, recommended_batch
 from azx.runtime.bench.rounds import ROUNDS, in_turns, median_of, noise_of, ratio_of
-from azx.runtime.bench.search import SearchRound, SearchTiming
+from azx.runtime.bench.search import SearchRound, SearchTiming, positions
 from azx.runtime.bench.selfplay import SelfPlayRound, SelfPlayTiming
+from azx.runtime.rules import tiles_left
+from azx.runtime.variant import MINI, STANDARD, Variant
 
 Draw = Callable[[np.random.Generator, int], NDArray[np.float64]]
 
@@ -104,6 +106,15 @@ def test_rates_and_shares_of_a_search() -> None:
     assert shares.network == pytest.approx(4.0 / 8)
     assert shares.rules == pytest.approx(30 * 0.01 / 8)
     assert shares.network + shares.rules + shares.trees == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("variant", [MINI, STANDARD], ids=lambda variant: variant.name)
+@pytest.mark.parametrize("games", [1, 256])
+def test_there_is_a_position_to_search_for_every_game(variant: Variant, games: int) -> None:
+    boards, tiles = positions(variant, games, 3)
+    assert len(boards) == len(tiles) == games
+    assert ((boards < 0).sum(axis=1) > 4).all()
+    assert tiles_left(variant, boards)[np.arange(games), tiles].all()
 
 
 def test_rates_and_shares_of_whole_games() -> None:

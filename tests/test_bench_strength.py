@@ -12,9 +12,19 @@ from bench_testing import SCHEMA
 from cli_testing import good, refused, run
 
 from azx.runtime.bench.scores import read_scores
-from azx.runtime.bench.strength import Entrant, orders_hash, pair, play_all, unsettled_by
+from azx.runtime.bench.strength import (
+    Entrant,
+    orders_hash,
+    pair,
+    play_all,
+    player_named,
+    unsettled_by,
+)
 from azx.runtime.errors import RecordError
+from azx.runtime.evaluator import HashEvaluator
 from azx.runtime.players import GreedyPlayer, RandomPlayer
+from azx.runtime.search import room
+from azx.runtime.search.tree import bytes_per_node
 from azx.runtime.seeds import draw_orders, game_keys
 from azx.runtime.variant import MINI
 
@@ -52,6 +62,26 @@ def test_it_says_what_is_not_settled() -> None:
     assert ended == f"not settled: ± {unsettled_by(entrants):.2f} after all 300 games"
     few = [Entrant("random", RandomPlayer(MINI)), Entrant("greedy", GreedyPlayer(MINI))]
     assert play_all(few, orders[:150], None, until=100.0).startswith("not settled")
+
+
+def test_the_trees_of_all_players_fit_in_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fewer games in step are the same games."""
+    orders = draw_orders(MINI, game_keys(3, 100))
+
+    def played() -> list[Entrant]:
+        entrants = [
+            Entrant(name, player_named(name, MINI, HashEvaluator(MINI)))
+            for name in ("mcts:4", "mcts:9", "policy")
+        ]
+        play_all(entrants, orders, None)
+        return entrants
+
+    whole = played()
+    monkeypatch.setattr(room, "memory_limit", lambda: 400 * bytes_per_node(MINI))
+    apart = played()
+    assert [entrant.scores for entrant in apart] == [entrant.scores for entrant in whole]
+    assert apart[0].player._games == 20  # type: ignore[attr-defined]
+    assert apart[1].player._games == 10  # type: ignore[attr-defined]
 
 
 def test_strength_beside_others(mini: Path, tmp_path: Path) -> None:
@@ -117,3 +147,6 @@ def test_wrong_use(mini: Path, tmp_path: Path) -> None:
     refused(run(*strength, "--player", "rollouts:0"), "rollouts takes a number")
     refused(run(*strength, "--player", "mcts:5", "--player", "mcts:5"), "given twice")
     refused(run(*strength, "--against", tmp_path / "x.csv"), "needs the --orders")
+    np.save(tmp_path / "two.npy", draw_orders(MINI, game_keys(8, 2)))
+    asked = ("--orders", tmp_path / "two.npy", "--games", 3)
+    refused(run(*strength, *asked), "has 2 orders, asked for were --games 3")

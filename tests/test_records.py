@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from azx.runtime.bench.strength import orders_hash
 from azx.runtime.errors import RecordError, UsageError
 from azx.runtime.files import write_text
 from azx.runtime.play import play_games
@@ -43,6 +44,22 @@ def test_a_record_comes_back_as_it_was(games: Games, tmp_path: Path) -> None:
             assert before is after is None or (before == after).all()
     assert (read_orders(tmp_path / "g.npz", MINI) == games.orders).all()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["g.npz"]
+
+
+@pytest.mark.parametrize("kind", ["<i8", ">i2", ">i8"])
+def test_a_record_of_other_numbers_is_the_same_games(
+    kind: str, games: Games, tmp_path: Path
+) -> None:
+    """Wider, of another byte order, or by columns: in memory all are int8, row by row."""
+    orders, cells = (np.asfortranarray(a.astype(kind)) for a in (games.orders, games.cells))
+    write_games(tmp_path / "g.npz", Games(MINI, orders, cells))
+    back = read_games(tmp_path / "g.npz")
+    for found, given in ((back.orders, games.orders), (back.cells, games.cells)):
+        assert (found.dtype, found.flags.c_contiguous) == (np.int8, True)
+        assert (found == given).all()
+    assert (back.scores() == games.scores()).all()
+    read = read_orders(tmp_path / "g.npz", MINI)
+    assert orders_hash(read) == orders_hash(games.orders)
 
 
 def test_a_standard_game_is_38_bytes(tmp_path: Path) -> None:
@@ -139,6 +156,7 @@ def test_broken_records_are_refused(games: Games, tmp_path: Path) -> None:
         ("{", "expected a list"),
         ('[{"moves": [[0, [1, 2, 9]]]}]', "KeyError"),
         ('[{"score": 3}]', "expected a list"),
+        ("[" * 100_000, "RecursionError"),
         ("[]", "are integers|no orders"),
     ],
 )
@@ -176,6 +194,7 @@ def test_games_are_read_from_a_text_of_moves(games: Games, shared: Path, tmp_pat
         assert back.variant == given.variant
         assert (back.orders == given.orders).all()
         assert (back.cells == given.cells).all()
+    assert (read_orders(tmp_path / "g.txt", STANDARD) == recorded.orders).all()
     loose = listing(games.part(slice(1))).replace(", ", " ,  ").replace("[", "[ ")
     (tmp_path / "loose").write_text(loose)
     assert (read_games(tmp_path / "loose").cells == games.cells[:1]).all()
@@ -191,6 +210,7 @@ def test_games_are_read_from_a_text_of_moves(games: Games, shared: Path, tmp_pat
         (lambda text: text.replace("[1, 2, 3]", "[1, 2, 9]"), r"no tile \[1, 2, 9\]"),
         (lambda text: text.replace("0, [", "7, ["), "no cell 7"),
         (lambda text: text.replace("0, [", "999, ["), "no cell 999"),
+        (lambda text: text.replace("0, [", "9" * 5000 + ", ["), "line 1: expected a move"),
         (lambda text: text.replace("0, [", "1, ["), "does not fill each of the 7 cells once"),
         (lambda text: text.replace("[1, 2, 4]", "[1, 2, 3]"), "draws a tile twice"),
     ],

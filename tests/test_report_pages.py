@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,8 +12,9 @@ import jsonschema
 import pytest
 from bench_testing import SCHEMA
 from browser import WIDTHS, browser, photographed
-from cli_testing import good, run
+from cli_testing import good, refused, run
 
+from azx.cli.bench.session import Session
 from azx.cli.reports import figures
 from azx.cli.reports.bench import bench_report
 from azx.cli.reports.page import Report, Section, Table, as_html, as_markdown
@@ -72,6 +74,32 @@ def test_all_makes_one_result_and_its_reports(measured: Path, tmp_path: Path) ->
     again = tmp_path / "again.html"
     good(run("bench", "report", measured / "all.json", "--out", again))
     assert again.read_text() == page
+
+
+def _fail(*_: object, **__: object) -> None:
+    raise RuntimeError
+
+
+def test_a_page_without_matplotlib_is_refused_before_the_work(
+    mini: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    monkeypatch.setattr(Session, "__init__", _fail)
+    asked = ("bench", "all", "--model", mini, "--report")
+    refused(run(*asked, tmp_path / "all.html"), "needs matplotlib: pip install 'azx[report]'")
+    assert "unexpected RuntimeError" in run(*asked, tmp_path / "all.md").stderr  # it needs none
+
+
+def test_what_was_measured_is_written_before_its_reports(
+    mini: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("azx.cli.reports.bench.bench_report", _fail)
+    for measured in ("inference", "search", "selfplay", "strength"):
+        monkeypatch.setattr(Session, measured, lambda *_, **__: None)
+    path = tmp_path / "all.json"
+    asked = ("--json", path, "--report", tmp_path / "all.html")
+    assert "unexpected RuntimeError" in run("bench", "all", "--model", mini, *asked).stderr
+    assert json.loads(path.read_text())["models"][0]["name"] == "mini"
 
 
 def test_what_stands_in_all_was_measured_as_it_says(measured: Path) -> None:

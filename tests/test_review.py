@@ -8,6 +8,7 @@ from conftest import MICRO, ExactEvaluator
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from azx.runtime.errors import UsageError
 from azx.runtime.evaluator import HashEvaluator
 from azx.runtime.play import play_games
 from azx.runtime.players import GreedyPlayer, OnePlyPlayer, Player, RandomPlayer
@@ -20,6 +21,8 @@ from azx.runtime.review import (
     review_games,
     search_judge,
 )
+from azx.runtime.search import room
+from azx.runtime.search.tree import bytes_per_node
 from azx.runtime.seeds import draw_orders, game_keys
 from azx.runtime.solver import Solution, expected_score
 from azx.runtime.variant import MINI, STANDARD, Variant
@@ -82,6 +85,19 @@ def test_a_judge_says_the_same_of_a_game_among_others() -> None:
             assert (alone.worth[0] == together.worth[game]).all()
 
 
+def test_a_review_by_search_fits_in_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fewer trees in step say the same."""
+    evaluator = HashEvaluator(MICRO, 1)
+    games = games_of(RandomPlayer(MICRO), 1, 1)
+    whole = review_games(games, search_judge(evaluator, 9))
+    monkeypatch.setattr(room, "memory_limit", lambda: 60 * bytes_per_node(MICRO))
+    in_three = review_games(games, search_judge(evaluator, 9))
+    assert (in_three.worth == whole.worth).all()
+    assert (in_three.promised == whole.promised).all()
+    with pytest.raises(UsageError, match="1 games in step with 99 simulations need"):
+        review_games(games, search_judge(evaluator, 99))
+
+
 def test_a_perfect_judge_makes_no_errors_and_a_perfect_player_no_mistakes(
     micro_solution: Solution,
 ) -> None:
@@ -119,7 +135,7 @@ def test_luck_has_mean_zero_whatever_the_judge(judge: Judge) -> None:
 
 
 def test_taking_luck_out_keeps_the_mean_and_narrows_the_spread(micro_solution: Solution) -> None:
-    """The greedy player's exact expectation, from games under a judge that is not perfect."""
+    """The random player's exact expectation, from games under a judge that is not perfect."""
 
     def uniform(boards: np.ndarray) -> np.ndarray:
         empty = boards < 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -172,6 +173,28 @@ def test_lanes_play_the_same_games(monkeypatch: pytest.MonkeyPatch) -> None:
     assert one.rollouts.sum() > 100
     assert len(by) > 2, "this thread and several lanes"
     np.testing.assert_array_equal(one.points, three.points)
+
+
+def test_nobody_goes_on_where_one_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dozens of parts wait for their turn when the first fails: they are not begun any more."""
+    monkeypatch.setattr("azx.runtime.rollouts.AT_ONCE", 1)
+    asked: list[int] = []
+    here = threading.get_ident()
+
+    class Failing(HashEvaluator):
+        def evaluate(self, boards: NDArray[np.int8]) -> Evaluation:
+            if threading.get_ident() != here:
+                asked.append(len(boards))
+                if len(asked) == 1:
+                    raise ValueError("no such board")
+                time.sleep(0.05)  # so that the failure is noticed
+            return super().evaluate(boards)
+
+    player = RolloutPlayer(Failing(MICRO), Rollouts(60))
+    tiles = np.array([0, 3, 5], dtype=np.int8)
+    with pytest.raises(ValueError, match="no such board"):
+        player.choose(MICRO.empty_boards(3), tiles, game_keys(5, 3))
+    assert len(asked) < 6
 
 
 def test_the_budget_is_never_exceeded() -> None:

@@ -1,5 +1,7 @@
 """A model file verifies without torch, and stops verifying when anything of it changes."""
 
+import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -16,6 +18,7 @@ from torch import Tensor, nn
 from azx.export.emit import emit
 from azx.export.interface import PlaysTheGame, board_spec, interface_of
 from azx.runtime import golden as golden_module
+from azx.runtime import modelfile
 from azx.runtime.contract import MASKED_LOGIT
 from azx.runtime.errors import ModelError
 from azx.runtime.golden import Golden, decode_golden, differences, encode_golden
@@ -209,6 +212,36 @@ def test_what_the_card_lacks(model: Path, graph: bytes, card: ModelCard) -> None
         verify_model(model, provider="cpu")
 
 
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"parameters": 5}, "parameters is int, expected a list"),
+        ({"parameters": [{"name": "weight"}]}, r"parameters\[0\] has no 'shape'"),
+        ({"verified": "no"}, "verified is str"),
+        ({"bounds": {"value": 3}}, "bounds.value is int, expected a list"),
+        ({"golden": []}, "golden is list"),
+        ({"variant": {**MINI.to_json(), "radius": float("inf")}}, "not the description of a"),
+        (None, "its azx metadata cannot be read"),
+    ],
+)
+def test_a_card_of_the_wrong_kind(
+    model: Path, graph: bytes, card: ModelCard, change: dict[str, object] | None, says: str
+) -> None:
+    text = "[" * 100_000 if change is None else json.dumps({**card.to_json(), **change})
+    body = graph + modelfile._metadata(modelfile.CARD_KEY, text)
+    digest = hashlib.sha256(body).hexdigest()
+    model.write_bytes(body + modelfile._metadata(modelfile.HASH_KEY, digest))
+    with pytest.raises(ModelError, match=says):
+        verify_model(model, provider="cpu")
+
+
+def test_a_bound_that_is_not_recorded_is_the_usual_one(
+    model: Path, graph: bytes, card: ModelCard
+) -> None:
+    model.write_bytes(seal(graph, replace(card, precision="fp16", bounds={"value": []})))
+    assert failed(verify_model(model, provider="cpu")) == {}
+
+
 def test_answers_that_hang_on_the_batch(model: Path) -> None:
     module = Mixing()
     model.write_bytes(seal(graph_of(module), card_for(module)))
@@ -231,9 +264,10 @@ def test_a_golden_set_without_boards(model: Path, graph: bytes, card: ModelCard)
         nothing = {"board": golden.boards[:0]}
         return Golden(nothing, {n: a[:0] for n, a in golden.outputs.items()})
 
-    nothing = encode_golden(empty(decode_golden(card.golden)))
-    model.write_bytes(seal(graph, replace(card, golden=nothing)))
-    assert "nothing can be compared" in failed(verify_model(model, provider="cpu"))["golden"]
+    golden = decode_golden(card.golden)
+    for nothing in (empty(golden), Golden({"x": golden.boards}, golden.outputs)):
+        model.write_bytes(seal(graph, replace(card, golden=encode_golden(nothing))))
+        assert "nothing can be compared" in failed(verify_model(model, provider="cpu"))["golden"]
 
 
 @pytest.mark.parametrize("variant", [STANDARD, MINI], ids=lambda variant: variant.name)
@@ -330,6 +364,25 @@ def test_any_network_stops_verifying_when_something_changes(other: Path, tmp_pat
     renamed = {**sealed.card.interface, "inputs": [{"name": "y", "axes": ["batch", 4]}]}
     path.write_bytes(seal(graph, replace(sealed.card, interface=renamed, verified=False)))
     assert {"interface", "verdict"} <= set(failed(verify_model(path, provider="cpu")))
+
+
+def test_any_network_whose_card_does_not_fit_itself(other: Path, tmp_path: Path) -> None:
+    sealed, path = read_sealed(other), tmp_path / "net.onnx"
+    graph, card = onnx_graph(sealed.data), sealed.card
+    golden = decode_golden(card.golden)
+    unnamed = encode_golden(Golden({"y": golden.inputs["x"]}, golden.outputs))
+    unanswered = encode_golden(Golden(golden.inputs, {}))
+    for change, says in (
+        ({"interface": {}}, "has no 'inputs'"),
+        ({"interface": {**card.interface, "inputs": [{"name": "x"}]}}, "has no 'axes'"),
+        ({"bounds": {}}, "no bound for each of the"),
+        ({"bounds": {"output": [1e-4]}}, "no bound for each of the"),
+        ({"golden": unnamed}, "not of the inputs and outputs that are recorded"),
+        ({"golden": unanswered}, "not of the inputs and outputs that are recorded"),
+    ):
+        path.write_bytes(seal(graph, replace(card, **change)))
+        with pytest.raises(ModelError, match=says):
+            verify_model(path, provider="cpu")
 
 
 def onnx_graph(sealed: bytes) -> bytes:

@@ -121,17 +121,20 @@ def _rates(result: Result, names: dict[str, str]) -> Iterator[tuple[str, list[fl
         rates = [row["batch"] * len(runs) / sum(runs) for runs in row["rounds"]]
         yield f"boards/s, {engine}, {where}, batch {row['batch']}", rates
     if search := result.get("search"):
+        network = f"network {names.get(search['model'], search['model'])}"
         for row in search["rows"]:
             pace = zip(row["simulated"], row["seconds"], strict=True)
+            evaluator = network if row["evaluator"] == "network" else row["evaluator"]
             yield (
-                f"simulations/s, {row['evaluator']}, {_settings(search, row)}",
+                f"simulations/s, {evaluator}, {_settings(search, row)}",
                 [made / taken for made, taken in pace],
             )
     if play := result.get("selfplay"):
+        model = names.get(play["model"], play["model"])
         for row in play["rows"]:
             games = row["workers"] * row["games"]
             yield (
-                f"self-play games/s, {_settings(play, row)}, workers: {row['workers']}",
+                f"self-play games/s, {model}, {_settings(play, row)}, workers: {row['workers']}",
                 [games / taken for taken in row["seconds"]],
             )
 

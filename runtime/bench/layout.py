@@ -1,16 +1,13 @@
-"""What a result must hold for it to be read: the part of docs/bench-schema.json that azx relies on.
-
-A layout is a type, a tuple of types, a list of one layout for all items, or a dict of layouts by
-name; names that end in `?` may be missing.
-"""
+"""What a result must hold for it to be read: the part of docs/bench-schema.json that azx uses."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
 from typing import Any
 
-Layout = Any
+from azx.runtime.layout import NUMBER, Layout
 
-NUMBER = (int, float)
 MEDIAN: Layout = {"median": NUMBER, "low": NUMBER, "high": NUMBER}
 MEAN: Layout = {
     "mean": NUMBER,
@@ -160,33 +157,40 @@ RESULT: Layout = {
     "strength?": STRENGTH,
 }
 
+#: By section: the samples of a row, one of each for each round, and counts that rates are made of.
+SAMPLES = {
+    "inference": (("rounds",), ("batch",)),
+    "search": (("simulated", "seconds"), ()),
+    "selfplay": (("seconds",), ("workers", "games")),
+}
 
-def misfit(found: Any, layout: Layout, where: str = "it") -> str | None:
-    """The first thing that is not as `layout` says, in words; None where everything is.
 
-    A list may be empty only where it holds plain values: of pairs there may be none, of models not.
+def wrong_sample(result: dict[str, Any]) -> str | None:
+    """The first row that no rate can be made of, in words; None where all are sound.
+
+    `result` is laid out as `RESULT`. A row has two rounds or more, as many of each kind of sample,
+    and every number in them is above 0. Each player has a score, and luck is out of all or none.
     """
-    if isinstance(layout, dict):
-        return _misfit_of_names(found, layout, where)
-    if isinstance(layout, list):
-        if not isinstance(found, list):
-            return f"{where} is {type(found).__name__}, expected a list"
-        numbered = ((item, f"{where}[{number}]") for number, item in enumerate(found))
-        return next(filter(None, (misfit(item, layout[0], name) for item, name in numbered)), None)
-    if not isinstance(found, layout) or (isinstance(found, bool) and layout is not bool):
-        return f"{where} is {type(found).__name__}"
+    for section, (columns, counts) in SAMPLES.items():
+        for number, row in enumerate(result.get(section, {}).get("rows", [])):
+            where = f"{section}.rows[{number}]"
+            rounds = {len(row[name]) for name in columns}
+            if len(rounds) > 1 or rounds.pop() < 2:
+                return f"{where} has fewer than 2 rounds, or not as many {' as '.join(columns)}"
+            for name in (*columns, *counts):
+                if not all(0 < found < math.inf for found in _numbers(row[name])):
+                    return f"{where}.{name} has a number that is not above 0, or a round of none"
+    for number, entrant in enumerate(result.get("strength", {}).get("entrants", [])):
+        scores, without_luck = entrant["scores"], entrant["without_luck"]
+        if not scores or len(without_luck) not in (0, len(scores)):
+            return f"strength.entrants[{number}] has no scores, or luck is not out of all"
     return None
 
 
-def _misfit_of_names(found: Any, layout: dict[str, Layout], where: str) -> str | None:
-    if not isinstance(found, dict):
-        return f"{where} is {type(found).__name__}, expected an object"
-    for key, part in layout.items():
-        name = key.removesuffix("?")
-        if name not in found:
-            if name == key:
-                return f"{where} has no {name!r}"
-            continue
-        if wrong := misfit(found[name], part, name if where == "it" else f"{where}.{name}"):
-            return wrong
-    return None
+def _numbers(sample: Any) -> Iterator[float]:
+    """All numbers in a sample; 0 for a list without any."""
+    if isinstance(sample, list):
+        for part in sample or [0.0]:
+            yield from _numbers(part)
+    else:
+        yield sample

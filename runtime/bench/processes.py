@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
 from azx.runtime.errors import WorkerError
-from azx.runtime.workers import SPAWN
+from azx.runtime.workers import start_process
 
 
 class Helper:
     """A fresh process that does one thing after another; it is ended at once where it is left."""
 
     def __init__(self) -> None:
-        self.pipe, theirs = SPAWN.Pipe()
-        self.process = SPAWN.Process(target=_work, args=(theirs,), daemon=True)
-        # Ctrl-C is for the process that asked: those it starts are born deaf to it.
-        heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        self.process.start()
-        signal.signal(signal.SIGINT, heard)
-        theirs.close()
+        self.process, self.pipe = start_process(_work)
 
     def __enter__(self) -> Helper:
         return self

@@ -9,10 +9,11 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from azx.runtime.bench.layout import RESULT, misfit
+from azx.runtime.bench.layout import RESULT, wrong_sample
 from azx.runtime.bench.machine import machine
 from azx.runtime.errors import RecordError
 from azx.runtime.files import read_bytes
+from azx.runtime.layout import misfit
 from azx.runtime.modelfile import ModelFile
 
 SCHEMA = "azx-bench/2"
@@ -52,10 +53,10 @@ def _describe(name: str, model: ModelFile) -> dict[str, Any]:
 
 
 def read_result(path: Path) -> Result:
-    """Read a document; `RecordError` where it is none of this version, or not whole."""
+    """Read a document; `RecordError` where it is none of this version, or not whole and sound."""
     try:
         found = json.loads(read_bytes(path, RecordError))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RecordError(f"{path} is no JSON: {error}") from error
     tag = found.get("schema") if isinstance(found, dict) else None
     if tag != SCHEMA:
@@ -64,8 +65,8 @@ def read_result(path: Path) -> Result:
             f"{SCHEMA!r}; measure again"
         )
     wrong = misfit(found, RESULT)
-    if wrong is None and not found["models"]:
-        wrong = "models is empty"
+    if wrong is None:
+        wrong = wrong_sample(found) if found["models"] else "models is empty"
     if wrong is not None:
         raise RecordError(f"{path} is a broken benchmark result: {wrong}; measure again")
     return dict(found)

@@ -155,7 +155,9 @@ def positions(
     variant: Variant, games: int, exact_cells: int
 ) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
     """Boards int8 [games, C] that need a search, and tiles int8 [games] that may be drawn then."""
-    boards = sample_boards(variant, 2 * games + 2 * variant.cells)
+    # Of each C + 1 sampled boards one is of each turn, and the last turns need no search.
+    of_each_turn = -(-games // (variant.cells - exact_cells - 1))
+    boards = sample_boards(variant, of_each_turn * (variant.cells + 1))
     boards = boards[(boards < 0).sum(axis=1) > exact_cells + 1][:games]
     left = tiles_left(variant, boards)
     lottery = np.random.default_rng(0).random(left.shape)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from azx.runtime.errors import UsageError
 from azx.runtime.evaluator import Evaluator
-from azx.runtime.play import parts, play_part
+from azx.runtime.play import parts, play_games, play_part
 from azx.runtime.players import (
     GreedyPlayer,
     OnePlyPlayer,
@@ -27,10 +27,10 @@ from azx.runtime.players import (
     RandomPlayer,
     SearchPlayer,
 )
-from azx.runtime.records import Games
 from azx.runtime.review import luck_of
 from azx.runtime.rollouts import RolloutPlayer, Rollouts
 from azx.runtime.search import Budget
+from azx.runtime.search.room import games_that_fit
 from azx.runtime.seeds import game_keys
 from azx.runtime.stats import Estimate, estimate, paired_difference
 from azx.runtime.variant import Variant
@@ -122,16 +122,19 @@ def play_all(
     With `until` it ends once every difference to the first entrant, or the mean of an only one, is
     known to that many points (half of the 95% interval). That looks at widths and never at who is
     ahead, so looking often favours nobody.
+
+    A block is played in step, or in parts where the trees of all entrants would not fit in memory.
     """
     keys = game_keys(0, len(orders))
+    searching = sum(entrant.simulations is not None for entrant in entrants)
     for entrant in entrants:
         play_part(entrant.player, orders[:1], keys[:1])  # compiles, and loads what is loaded late
     for part in parts(len(orders), BLOCK):
         for entrant in entrants:
+            in_step = _in_step(entrant, searching)
             start = time.perf_counter()
-            cells = play_part(entrant.player, orders[part], keys[part])
+            games = play_games(entrant.player, orders[part], keys[part], batch=in_step)
             entrant.seconds += time.perf_counter() - start
-            games = Games(entrant.player.variant, orders[part], cells)
             scores = games.scores()
             entrant.scores += scores.astype(float).tolist()
             if judge is not None:
@@ -142,6 +145,14 @@ def play_all(
     if until is not None:
         return f"not settled: ± {unsettled_by(entrants):.2f} after all {len(orders)} games"
     return f"all {len(orders)} games were played"
+
+
+def _in_step(entrant: Entrant, searching: int) -> int:
+    """How many games it plays at once, where `searching` players keep their trees in memory."""
+    if entrant.simulations is None:
+        return BLOCK
+    room = games_that_fit(entrant.player.variant, entrant.simulations, searching)
+    return max(1, min(BLOCK, room))
 
 
 def unsettled_by(entrants: Sequence[Entrant]) -> float:

@@ -66,6 +66,12 @@ class Budget:
         if self.seconds is None and self.simulations == UNLIMITED:
             raise UsageError("a search needs a number of simulations or seconds, found neither")
         check_root(self.root)
+        # Compiled code trusts these: without a candidate it would read beside its arrays, and
+        # without a value of their own full boards would go to the network.
+        if self.considered < 1:
+            raise UsageError(f"the root needs at least 1 candidate, found {self.considered}")
+        if self.exact_cells < 0:
+            raise UsageError(f"exact cells are 0 or more, found {self.exact_cells}")
 
     def __str__(self) -> str:
         """As in `mcts:100` or `mcts:0.5s`."""
@@ -122,9 +128,10 @@ class Search:
     """Trees for up to G games; a game's tree is kept from move to move.
 
     Reads the board, the tile and the game's key, so it cannot know what will be drawn. The result
-    for a game depends on nothing else, unless time is what limits it: not on the other games, nor
-    on how many there are, nor on threads. Where time limits it, all games have the same share of
-    it; a search also ends when half of the memory is full of trees.
+    for a game depends on these and on the tree kept from its earlier moves, and on nothing else
+    unless time is what limits it: not on the other games, nor on how many there are, nor on
+    threads. Where time limits it, all games have the same share of it; a search also ends when half
+    of the memory is full of trees.
     """
 
     def __init__(self, evaluator: Evaluator, games: int, budget: Budget) -> None:
@@ -138,15 +145,15 @@ class Search:
         check_room(variant, games, room)
         self.tables = variant.tables
         self.settings = Settings(
-            budget.simulations,
-            budget.under_way,
-            budget.simulations if budget.seconds is None else MOST_AT_ONCE,
-            budget.exploration,
-            budget.exact_cells,
-            budget.root == "gumbel",
-            budget.considered,
-            budget.noise,
-            evaluator.evaluate(variant.empty_boards(0)).q is not None,
+            simulations=budget.simulations,
+            under_way=budget.under_way,
+            at_once=budget.simulations if budget.seconds is None else MOST_AT_ONCE,
+            exploration=budget.exploration,
+            exact_cells=budget.exact_cells,
+            halving=budget.root == "gumbel",
+            considered=budget.considered,
+            noise=budget.noise,
+            has_q=evaluator.evaluate(variant.empty_boards(0)).q is not None,
         )
         # Each simulation makes at most one chance node and one decision; the root is one more.
         # Where everything is exact all cells are tried, whatever the budget.

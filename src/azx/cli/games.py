@@ -21,11 +21,12 @@ from azx.runtime.errors import UsageError
 from azx.runtime.onnx_evaluator import OnnxEvaluator
 from azx.runtime.play import BATCH, play_parts
 from azx.runtime.players import Player, network_player
-from azx.runtime.records import Games, write_games
+from azx.runtime.records import Games, read_orders, write_games
 from azx.runtime.rollouts import Rollouts
 from azx.runtime.search import Budget
 from azx.runtime.search.room import games_that_fit, simulations_that_fit
 from azx.runtime.stats import estimate
+from azx.runtime.variant import Variant
 from azx.runtime.workers import play_in_workers
 
 QUANTILES = {"min": 0.0, "5": 0.05, "25": 0.25, "50": 0.5, "75": 0.75, "95": 0.95, "max": 1.0}
@@ -45,6 +46,14 @@ class Crew:
 
     workers: int
     load: Callable[[], OnnxEvaluator]  # what each of them opens for itself
+
+
+def first_orders(file: Path, variant: Variant, games: int | None) -> NDArray[np.int8]:
+    """int8 [games, C]: the first orders of a file, or all; `UsageError` where it has fewer."""
+    orders = read_orders(file, variant)
+    if games is not None and games > len(orders):
+        raise UsageError(f"{file} has {len(orders)} orders, asked for were --games {games}")
+    return orders[:games]
 
 
 def play_many(

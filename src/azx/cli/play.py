@@ -11,7 +11,7 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from azx.cli.games import Crew, play_many, report_lines, report_of
+from azx.cli.games import Crew, first_orders, play_many, report_lines, report_of
 from azx.cli.human import play_against
 from azx.cli.options import (
     ModelOption,
@@ -30,7 +30,7 @@ from azx.runtime.modelfile import read_model
 from azx.runtime.models import named_model, shipped_model
 from azx.runtime.onnx_evaluator import available_cores, open_model
 from azx.runtime.play import BATCH
-from azx.runtime.records import Games, read_orders, write_games
+from azx.runtime.records import Games, write_games
 from azx.runtime.rollouts import MOST_ROLLOUTS, Rollouts
 from azx.runtime.search import ROOTS, Budget, check_root
 from azx.runtime.seeds import draw_orders, game_keys
@@ -247,10 +247,7 @@ def _orders(
     if file is None:
         keys = game_keys(seed, games or 1)
         return keys, draw_orders(variant, keys)
-    orders = read_orders(file, variant)
-    if games is not None and games > len(orders):
-        raise UsageError(f"{file} has {len(orders)} orders, asked for were --games {games}")
-    orders = orders[:games]
+    orders = first_orders(file, variant, games)
     return game_keys(seed, len(orders)), orders
 
 

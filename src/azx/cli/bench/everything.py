@@ -56,7 +56,7 @@ FULL = Extent(
 def everything(
     model: ModelsOption = None,
     full: Annotated[
-        bool, typer.Option("--full/--quick", help="Under a minute, or some ten minutes.")
+        bool, typer.Option("--full/--quick", help="Some ten minutes, or under a minute.")
     ] = False,
     orders: Annotated[
         Path | None,
@@ -100,4 +100,4 @@ def everything(
         run.search(*extent.search, ROOTS[0], extent.seconds)
         run.selfplay(*extent.selfplay, ROOTS[0], 4 * extent.seconds)
         run.strength(extent.players, played, None, others)
-        write_reports(run.result, report or [])
+    write_reports(run.result, report or [])

@@ -9,12 +9,14 @@ from typing import Annotated, Any
 import typer
 
 from azx.cli.boundary import guarded
+from azx.cli.reports.figures import need_matplotlib
 from azx.cli.terminal import check_writable, say, stdout
 from azx.runtime.bench.result import read_result
 from azx.runtime.errors import UsageError
 from azx.runtime.files import write_text
 
-KINDS = (".html", ".md")
+PAGE = ".html"
+KINDS = (PAGE, ".md")
 
 ReportsOption = Annotated[
     list[Path] | None,
@@ -52,6 +54,8 @@ def check_reports(paths: Sequence[Path]) -> None:
     for path in paths:
         if path.suffix not in KINDS:
             raise UsageError(f"a report is {' or '.join(KINDS)}, found {path}")
+        if path.suffix == PAGE:
+            need_matplotlib()
         check_writable(path)
 
 
@@ -61,6 +65,6 @@ def write_reports(result: dict[str, Any], paths: Sequence[Path]) -> None:
     from azx.cli.reports.page import as_html, as_markdown
 
     for path in paths:
-        page = path.suffix == ".html"
+        page = path.suffix == PAGE
         made = bench_report(result, with_figures=page)
         write_text(path, as_html(made) if page else as_markdown(made))

@@ -9,10 +9,10 @@ import typer
 
 from azx.cli.bench.session import JsonOption, ModelsOption, Session
 from azx.cli.boundary import guarded
+from azx.cli.games import first_orders
 from azx.cli.options import ProviderOption, ThreadsOption, UnverifiedOption, VariantOption
 from azx.runtime.bench.scores import read_scores
 from azx.runtime.errors import UsageError
-from azx.runtime.records import read_orders
 from azx.runtime.seeds import draw_orders, game_keys
 
 PLAYERS = ("policy", "one-ply")
@@ -84,7 +84,7 @@ def strength(
     with Session(model or [], variant, provider, threads, allow_unverified, json, **config) as run:
         board = run.variant
         if orders is not None:
-            played = read_orders(orders, board)[:games]
+            played = first_orders(orders, board, games)
         else:
             played = draw_orders(board, game_keys(seed, games or 1000))
         others = read_scores(against, len(played)) if against is not None else {}

@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -55,16 +56,21 @@ class Point(NamedTuple):
 Curve = tuple[Sequence[float], Sequence[float], Sequence[float] | None]
 
 
+def need_matplotlib() -> None:
+    """`UsageError` where matplotlib, which draws the figures, is not installed."""
+    if find_spec("matplotlib") is None:
+        raise UsageError(
+            "a page with figures needs matplotlib: pip install matplotlib, or write a .md file"
+        )
+
+
 @contextmanager
 def drawn(into: list[str], height: float = 3.0, width: float = 7.2) -> Iterator[Any]:
     """Axes to draw on, in inches; the SVG is added to `into` afterwards."""
-    try:
-        import matplotlib as mpl
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise UsageError(
-            "a page with figures needs matplotlib: pip install matplotlib, or write a .md file"
-        ) from error
+    need_matplotlib()
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(width, height), layout="constrained")
         axes = figure.subplots()
