@@ -86,7 +86,7 @@ def test_a_page_without_matplotlib_is_refused_before_the_work(
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     monkeypatch.setattr(Session, "__init__", _fail)
     asked = ("bench", "all", "--model", mini, "--report")
-    refused(run(*asked, tmp_path / "all.html"), "needs matplotlib: pip install 'azx[report]'")
+    refused(run(*asked, tmp_path / "all.html"), "needs matplotlib: pip install matplotlib")
     assert "unexpected RuntimeError" in run(*asked, tmp_path / "all.md").stderr  # it needs none
 
 
