@@ -35,12 +35,12 @@ from azx.export.playing import own_boards, play_checks
 from azx.export.precision import Precision, converted, loosened
 from azx.export.reference import Reference, reference_of
 from azx.export.statistics import ParameterFacts
-from azx.runtime.answers import present_providers
 from azx.runtime.contract import BOARD, OUTPUTS
 from azx.runtime.errors import CheckFailed, ModelError, UsageError
 from azx.runtime.files import whole_file
 from azx.runtime.golden import Golden, encode_golden
 from azx.runtime.modelfile import Card, ModelCard, seal
+from azx.runtime.sessions import working_providers
 from azx.runtime.variant import Variant
 from azx.runtime.verify import Check, verify_model
 
@@ -162,7 +162,8 @@ def export_model(
 
     tell(f"running torch on {families.batch.rows} rows, in float32 and float64")
     reference = reference_of(named, interface, families)
-    for provider in present_providers():
+    providers = working_providers(graph)
+    for provider in providers:
         tell(f"comparing with onnxruntime in a fresh process, on {provider}")
         stages.add(_parity(emitted, reference, provider, variant))
     for axis, sizes in other_sizes(specs):
@@ -179,7 +180,7 @@ def export_model(
         tell(f"converting to {precision}")
         small = _smaller(emitted, precision, families, variant, stages)
         reference = loosened(reference, precision)
-        for provider in present_providers():
+        for provider in providers:
             tell(f"comparing {precision} with torch, on {provider}")
             stages.add(_parity(small, reference, provider, variant, f" {precision}"))
         if variant is not None:

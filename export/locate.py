@@ -12,8 +12,9 @@ from torch.fx import Interpreter, Node
 
 from azx.export.emit import Emitted
 from azx.export.reference import Reference
-from azx.runtime.answers import Arrays, open_session
+from azx.runtime.answers import Arrays
 from azx.runtime.errors import first_line
+from azx.runtime.sessions import open_session
 
 #: A node departs where it is off by this share of its largest entry; the second is tried where the
 #: first finds none. Rounding grows to about 1e-6 of it in a layer.

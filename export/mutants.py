@@ -15,8 +15,9 @@ from onnx import numpy_helper
 
 from azx.export.emit import graph_faults
 from azx.export.reference import Reference, departures
-from azx.runtime.answers import Arrays, ask, open_session
+from azx.runtime.answers import Arrays, ask
 from azx.runtime.errors import first_line
+from azx.runtime.sessions import open_session
 from azx.runtime.verify import Check
 
 #: Of each kind of fault so many are tried: at the first place it fits, the middle and the last.

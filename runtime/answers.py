@@ -20,46 +20,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from azx.runtime.errors import CheckFailed, first_line
+from azx.runtime.sessions import open_session, provider_of
 
 Arrays = dict[str, NDArray[Any]]
 Axes = Mapping[str, int | None]
-
-PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 #: A batch that takes longer than this, in seconds, will not end.
 PATIENCE = 1800
 
 #: What a fresh process must not have.
 ABSENT = ("torch", "onnx", "onnxscript")
-
-
-def present_providers() -> list[str]:
-    """The providers of `PROVIDERS` that this onnxruntime was built with, by their short names."""
-    return [name for name, long in PROVIDERS.items() if long in ort.get_available_providers()]
-
-
-def open_session(
-    model: bytes | str,
-    provider: str = "cpu",
-    *,
-    as_written: bool = False,
-    threads: int | None = None,
-) -> Any:
-    """An onnxruntime session on `provider`; `as_written` switches optimisations off."""
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    options.intra_op_num_threads = threads or 0
-    if as_written:
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    # TF32 would put errors of 1e-3 where the CPU has 1e-6.
-    details: list[dict[str, str]] = [{"use_tf32": "0"} if provider == "cuda" else {}]
-    return ort.InferenceSession(
-        model, options, providers=[PROVIDERS[provider]], provider_options=details
-    )
 
 
 def ask(session: Any, inputs: Arrays, input_axes: Axes, output_axes: Axes, size: int) -> Arrays:
@@ -146,8 +119,8 @@ def _answer(folder: Path) -> None:
     size = 0
     try:
         session = open_session(job["path"], job["provider"])
-        if session.get_providers()[0] != PROVIDERS[job["provider"]]:
-            raise RuntimeError(f"asked for {job['provider']}, got {session.get_providers()[0]}")
+        if provider_of(session) != job["provider"]:
+            raise RuntimeError(f"asked for {job['provider']}, got {provider_of(session)}")
         for index, (size, rows) in enumerate(job["questions"]):
             asked = {
                 name: array if axes[name] is None else array.take(rows, axis=axes[name])

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import os
-import warnings
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 
 from azx.runtime.contract import BOARD, POLICY_LOGITS, REQUIRED_OUTPUTS, VALUE, Q
-from azx.runtime.errors import (
-    ModelError,
-    ProviderError,
-    ProviderWarning,
-    UsageError,
-    first_line,
-)
+from azx.runtime.errors import ModelError, UsageError, first_line
 from azx.runtime.evaluator import Evaluation
 from azx.runtime.modelfile import ModelFile, read_model
+from azx.runtime.sessions import session_of
 from azx.runtime.variant import Variant
-
-PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 #: Larger batches are cut into pieces of this many: no faster on a CPU, and memory stays bounded.
 LARGEST_BATCH = 1024
@@ -64,61 +55,20 @@ class OnnxEvaluator:
 
         `fixed_batches`, which fills batches up to a few sizes, is on for CUDA and off for the CPU.
         """
-        if provider not in (*PROVIDERS, "auto"):
-            raise UsageError(f"no provider {provider!r}; there are: cpu, cuda, auto")
         if threads is not None and threads < 1:
             raise UsageError(f"threads must be at least 1, found {threads}")
         self.model = model
         self.variant: Variant = model.card.variant
         self.threads = threads or available_cores()
-        self._threads_a_run = 1 if many_games else self.threads
-        self.session = self._open(provider)
-        self.provider_used = next(
-            name for name, long in PROVIDERS.items() if long == self.session.get_providers()[0]
+        threads_a_run = 1 if many_games else self.threads
+        self.provider_used, self.session = session_of(
+            model.data, model.path, provider, threads_a_run
         )
         on_gpu = self.provider_used == "cuda"
         self.lanes = (GPU_LANES if on_gpu else self.threads) if many_games else 1
         self._fixed_batches = on_gpu if fixed_batches is None else fixed_batches
         self.outputs = self._check_contract()
         self.evaluate(self.variant.empty_boards(1))  # refuses a graph that fails or gives NaN
-
-    def _open(self, provider: str) -> ort.InferenceSession:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = self._threads_a_run
-        options.log_severity_level = 3
-        has_cuda = PROVIDERS["cuda"] in ort.get_available_providers()
-        wanted = [PROVIDERS["cpu"]]
-        if provider == "cuda" or (provider == "auto" and has_cuda):
-            if hasattr(ort, "preload_dlls"):
-                ort.preload_dlls()
-            # TF32 would put errors of 1e-3 where the CPU has 1e-6.
-            wanted.insert(0, (PROVIDERS["cuda"], {"use_tf32": "0"}))  # type: ignore[arg-type]
-        if provider == "cuda" and not has_cuda:
-            raise ProviderError(
-                "CUDA was asked for, and this onnxruntime has only "
-                f"{', '.join(ort.get_available_providers())}: install onnxruntime-gpu, or use "
-                "--provider cpu"
-            )
-        try:
-            session = ort.InferenceSession(self.model.data, options, providers=wanted)
-        except Exception as error:  # onnxruntime's own exceptions share no base
-            raise ModelError(
-                f"{self.model.path}: onnxruntime cannot load it: {first_line(error)}"
-            ) from error
-        if len(wanted) > 1 and session.get_providers()[0] != PROVIDERS["cuda"]:
-            self._without_cuda(provider, session.get_providers()[0])
-        return session
-
-    def _without_cuda(self, provider: str, got: str) -> None:
-        """`ProviderError` where CUDA was asked for; where it was only hoped for, a warning."""
-        why = f"the session runs on {got}: the CUDA or cuDNN libraries were not found"
-        if provider == "cuda":
-            raise ProviderError(f"CUDA was asked for, and {why}")
-        warnings.warn(
-            f"this onnxruntime has CUDA, and {why}; --provider cpu asks for no more",
-            ProviderWarning,
-            stacklevel=2,
-        )
 
     @property
     def has_q(self) -> bool:

@@ -11,14 +11,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from azx.runtime.answers import PROVIDERS, ask, open_session, present_providers
+from azx.runtime.answers import ask
 from azx.runtime.contract import BOARD, MASKED_LOGIT, POLICY_LOGITS, REQUIRED_OUTPUTS, VALUE, Q
-from azx.runtime.errors import ModelError, ProviderError, UsageError, first_line
+from azx.runtime.errors import ModelError, first_line
 from azx.runtime.evaluator import Evaluation
 from azx.runtime.golden import Golden, decode_golden, differences
 from azx.runtime.modelfile import Card, ModelCard, SealedFile, read_model, read_sealed
 from azx.runtime.onnx_evaluator import OnnxEvaluator
 from azx.runtime.seeds import draw_orders, game_keys
+from azx.runtime.sessions import session_of
 from azx.runtime.variant import Variant
 
 #: How far an output may be from what torch said at export, by provider. Logits, then points.
@@ -90,7 +91,7 @@ def verify_model(path: Path, provider: str = "auto", threads: int | None = None)
 def _verify_other(sealed: SealedFile, provider: str, threads: int | None) -> list[Check]:
     """The checks of a network that does not play."""
     card = sealed.card
-    used, session = _session(sealed, provider, threads)
+    used, session = session_of(sealed.data, sealed.path, provider, threads)
     checks = [
         Check("file", True, f"whole: its bytes hash to the recorded {sealed.sha256[:12]}..."),
         _interface(card, session),
@@ -158,30 +159,6 @@ def _by_bound(
         ratios = np.where(rows == 0, 0.0, rows / bounds)
     worst = int(ratios.argmax())
     return float(rows[worst]), float(bounds[worst])
-
-
-def _session(sealed: SealedFile, provider: str, threads: int | None) -> tuple[str, Any]:
-    """The provider that is used, and a session on it."""
-    present = present_providers()
-    if provider not in (*PROVIDERS, "auto"):
-        raise UsageError(f"no provider {provider!r}; there are: cpu, cuda, auto")
-    wanted = provider if provider != "auto" else "cuda" if "cuda" in present else "cpu"
-    if wanted not in present:
-        raise ProviderError(
-            f"{wanted} was asked for, and this onnxruntime has only {', '.join(present)}"
-        )
-    try:
-        session = open_session(sealed.data, wanted, threads=threads)
-    except Exception as error:  # as above
-        raise ModelError(
-            f"{sealed.path}: onnxruntime cannot load it: {first_line(error)}"
-        ) from error
-    used = next(n for n, long in PROVIDERS.items() if long == session.get_providers()[0])
-    if provider == "cuda" and used != "cuda":
-        raise ProviderError(
-            "CUDA was asked for, and the session runs on the CPU: its libraries were not found"
-        )
-    return used, session
 
 
 def _batch_axis(spec: dict[str, Any]) -> int | None:

@@ -67,6 +67,10 @@ def test_a_model_that_is_not_there_is_refused(tmp_path: Path) -> None:
         refused(run(*command, tmp_path), "is a folder")
 
 
+def test_a_model_that_comes_with_azx_is_known_by_its_name() -> None:
+    assert "golden" in good(run("verify", "mini"))
+
+
 def test_a_model_of_another_board_is_refused(mini: Path) -> None:
     asked = ("--model", mini, "--variant", "standard")
     refused(run("play", *asked), "plays mini (7 cells", "asked for was standard (19 cells")
@@ -89,9 +93,11 @@ def test_cuda_that_is_there_and_does_not_work_is_told(
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: both)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # onnxruntime's own, of this make-believe
-        with pytest.warns(ProviderWarning, match="runs on CPUExecutionProvider"):
+        with pytest.warns(ProviderWarning, match="runs on the CPU"):
             assert open_model(mini, provider="auto").provider_used == "cpu"
-        with pytest.raises(ProviderError, match="CUDA was asked for, and the session runs on CPU"):
+        with pytest.raises(
+            ProviderError, match="CUDA was asked for, and the session runs on the CPU"
+        ):
             open_model(mini, provider="cuda")
 
 

@@ -25,7 +25,8 @@ from azx.export.locate import first_departure
 from azx.export.mutants import mutants_check
 from azx.export.parity import compare, moves_check
 from azx.export.reference import Reference, reference_of
-from azx.runtime.answers import ask, open_session
+from azx.runtime.answers import ask
+from azx.runtime.sessions import open_session
 from azx.runtime.variant import MINI
 from azx.trainer.initialise import initialise
 from azx.trainer.network import NetworkConfig, PolicyValueNetwork

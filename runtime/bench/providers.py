@@ -12,7 +12,8 @@ import onnxruntime
 from azx.runtime.contract import BOARD
 from azx.runtime.errors import ProviderError
 from azx.runtime.modelfile import ModelFile
-from azx.runtime.onnx_evaluator import PROVIDERS, OnnxEvaluator
+from azx.runtime.onnx_evaluator import OnnxEvaluator
+from azx.runtime.sessions import PROVIDERS
 from azx.runtime.verify import sample_boards
 
 

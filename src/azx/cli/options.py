@@ -15,7 +15,8 @@ ModelOption = Annotated[
         "--model",
         metavar="NET.ONNX",
         show_default="the one shipped with azx",
-        help="The network's file, or the name of one that comes with azx: standard-small.",
+        help="The network's file, or the name of one that comes with azx: standard, "
+        "standard-small, mini.",
     ),
 ]
 VariantOption = Annotated[

@@ -10,11 +10,19 @@ import typer
 from azx.cli.options import ProviderOption, ThreadsOption
 from azx.cli.terminal import busy, check_table, stdout
 from azx.runtime.errors import CheckFailed
+from azx.runtime.models import named_model
 from azx.runtime.verify import verify_model
 
 
 def verify(
-    model: Annotated[Path, typer.Argument(metavar="NET.ONNX", help="The model file.")],
+    model: Annotated[
+        Path,
+        typer.Argument(
+            metavar="NET.ONNX",
+            help="The model file, or the name of one that comes with azx: standard, "
+            "standard-small, mini.",
+        ),
+    ],
     provider: ProviderOption = "auto",
     threads: ThreadsOption = None,
 ) -> None:
@@ -23,11 +31,12 @@ def verify(
     Needs no PyTorch. Exit code 1 where a check fails.
 
     \b
-    Example:
+    Examples:
       azx verify net.onnx
+      azx verify standard
     """
     with busy(f"verifying {model}"):
-        checks = verify_model(model, provider, threads)
+        checks = verify_model(named_model(model), provider, threads)
     stdout().print(check_table(checks))
     failed = [check.name for check in checks if not check.passed]
     if failed:

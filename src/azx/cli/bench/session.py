@@ -28,8 +28,9 @@ from azx.runtime.evaluator import Evaluator, UniformEvaluator
 from azx.runtime.files import write_json
 from azx.runtime.modelfile import ModelFile, read_model
 from azx.runtime.models import named_model, shipped_model
-from azx.runtime.onnx_evaluator import PROVIDERS, OnnxEvaluator, available_cores, open_model
+from azx.runtime.onnx_evaluator import OnnxEvaluator, available_cores, open_model
 from azx.runtime.search import Budget
+from azx.runtime.sessions import PROVIDERS
 from azx.runtime.variant import STANDARD, Variant, variant_named
 from azx.runtime.verify import sample_boards
 
