@@ -46,8 +46,8 @@ def azx_command(
     """Take It Easy: train a network, prove it alive, export it to ONNX, play it without PyTorch.
 
     \b
-    Exit codes: 0 good, 1 a check failed, 2 wrong use, unreadable input or an unexpected error,
-    130 interrupted, 143 ended by SIGTERM.
+    Exit codes: 0 good, 1 a check failed, 2 wrong use, unreadable input or an unexpected
+    error, 130 interrupted, 143 ended by SIGTERM.
 
     \b
     Examples:
