@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import time
+import warnings
 from collections.abc import Iterator
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
@@ -24,15 +25,15 @@ from cli_testing import REPOSITORY, good, refused, run
 
 from azx.export.inputs import Batch
 from azx.export.precision import Precision, converted
+from azx.runtime import sessions
 from azx.runtime.bench import clock
 from azx.runtime.bench.inference import onnx_engine
 from azx.runtime.bench.layout import RESULT
 from azx.runtime.bench.processes import Helper, together
-from azx.runtime.bench.providers import providers_here
 from azx.runtime.bench.result import read_result
 from azx.runtime.bench.time_spent import Watched, ask_rules_again, rules_seconds
 from azx.runtime.contract import BOARD
-from azx.runtime.errors import ProviderError, RecordError, WorkerError
+from azx.runtime.errors import RecordError, WorkerError
 from azx.runtime.evaluator import HashEvaluator
 from azx.runtime.modelfile import ModelCard, read_model, seal
 from azx.runtime.models import shipped_model
@@ -41,6 +42,7 @@ from azx.runtime.rules import all_gains
 from azx.runtime.search import Budget, Search
 from azx.runtime.search.tree import OPEN
 from azx.runtime.seeds import draw_orders, game_keys
+from azx.runtime.sessions import session_of, working_providers
 from azx.runtime.variant import MINI
 from azx.runtime.verify import sample_boards
 
@@ -132,12 +134,13 @@ class _Slow:
 def test_a_planted_tenth_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Through the commands, by the processor's time; a busy machine has three tries."""
     monkeypatch.setattr(clock, "time", SimpleNamespace(perf_counter=time.thread_time))
-    whole = OnnxEvaluator._open
 
     def measured(name: str, slow: float) -> Path:
-        monkeypatch.setattr(
-            OnnxEvaluator, "_open", lambda self, provider: _Slow(whole(self, provider), slow)
-        )
+        def slow_session(*asked: Any) -> tuple[str, Any]:
+            used, session = session_of(*asked)
+            return used, _Slow(session, slow)
+
+        monkeypatch.setattr("azx.runtime.onnx_evaluator.session_of", slow_session)
         path = tmp_path / name
         good(run("bench", "inference", "--model", "mini", "--threads", 1, "--batches", 256,
                  "--seconds", 2, "--json", path))  # fmt: skip
@@ -154,20 +157,14 @@ def test_a_planted_tenth_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 def test_every_provider_is_measured_that_a_session_really_gets(
     mini: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model, opened = read_model(mini), []
-
-    class Cpu(OnnxEvaluator):
-        def __init__(self, model: Any, provider: str, threads: int) -> None:
-            opened.append(provider)
-            if provider == "cuda":
-                raise ProviderError("the libraries were not found")
-            super().__init__(model, provider, threads)
-
-    monkeypatch.setattr("azx.runtime.bench.providers.OnnxEvaluator", Cpu)
-    assert providers_here(model) == ["cpu"]
-    assert opened == ["cpu", "cuda"]
-    monkeypatch.setattr("azx.runtime.bench.providers.OnnxEvaluator", lambda *_, **__: None)
-    assert providers_here(model) == ["cpu", "cuda"]
+    model = mini.read_bytes()
+    monkeypatch.setattr(sessions, "present_providers", lambda: ["cpu", "cuda"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # onnxruntime's own: it was not built with it
+        assert working_providers(model) == ["cpu"]
+    monkeypatch.setattr(sessions, "provider_of", lambda session: session)
+    monkeypatch.setattr(sessions, "open_session", lambda model, name: name)
+    assert working_providers(model) == ["cpu", "cuda"]
 
 
 def test_a_call_of_the_network_alone_has_all_threads(

@@ -1,4 +1,4 @@
-"""Which providers there are here, and which one each node of a network really ran on."""
+"""Which provider each node of a network really ran on."""
 
 from __future__ import annotations
 
@@ -10,23 +10,9 @@ from pathlib import Path
 import onnxruntime
 
 from azx.runtime.contract import BOARD
-from azx.runtime.errors import ProviderError
 from azx.runtime.modelfile import ModelFile
 from azx.runtime.onnx_evaluator import OnnxEvaluator
-from azx.runtime.sessions import PROVIDERS
 from azx.runtime.verify import sample_boards
-
-
-def providers_here(model: ModelFile) -> list[str]:
-    """The names of those that a session with `model` really gets, the CPU first."""
-    found = []
-    for name in PROVIDERS:
-        try:
-            OnnxEvaluator(model, name, threads=1)
-        except ProviderError:
-            continue
-        found.append(name)
-    return found
 
 
 def node_providers(model: ModelFile, provider: str) -> dict[str, int]:

@@ -18,7 +18,7 @@ from azx.cli.reports.strength import strength_section as shown_strength
 from azx.cli.terminal import busy, check_writable, counting, say, stdout
 from azx.runtime.bench.inference import Engine, onnx_engine, recommended_batch, time_batches
 from azx.runtime.bench.memory import memory_of
-from azx.runtime.bench.providers import node_providers, providers_here
+from azx.runtime.bench.providers import node_providers
 from azx.runtime.bench.result import new_result
 from azx.runtime.bench.search import SearchCase, time_searches
 from azx.runtime.bench.selfplay import SelfPlayCase, time_selfplay
@@ -30,7 +30,7 @@ from azx.runtime.modelfile import ModelFile, read_model
 from azx.runtime.models import named_model, shipped_model
 from azx.runtime.onnx_evaluator import OnnxEvaluator, available_cores, open_model
 from azx.runtime.search import Budget
-from azx.runtime.sessions import PROVIDERS
+from azx.runtime.sessions import PROVIDERS, working_providers
 from azx.runtime.variant import STANDARD, Variant, variant_named
 from azx.runtime.verify import sample_boards
 
@@ -156,7 +156,7 @@ class Session:
         if provider not in (None, *PROVIDERS):
             raise UsageError(f"no provider {provider!r}; there are: {', '.join(PROVIDERS)}")
         for name, model in self.models.items():
-            for where in [provider] if provider else providers_here(model):
+            for where in [provider] if provider else working_providers(model.data):
                 # A GPU does not work faster for more threads of the processor.
                 for count in threads if where == "cpu" else threads[-1:]:
                     yield name, where, count
