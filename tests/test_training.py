@@ -62,7 +62,9 @@ def test_it_learns_from_recorded_games(mini_solution: Solution, tmp_path: Path) 
     keys = game_keys(11, 3000)
     expert = OnePlyPlayer(ExactEvaluator(mini_solution))
     games = play_games(expert, draw_orders(MINI, keys), keys)
-    config = load_config("recorded", ["variant=mini", "network.width=128", "evaluation.games=50"])
+    config = load_config(
+        "recorded", ["variant=mini", "rounds=8", "network.width=128", "evaluation.games=50"]
+    )
     reporter = Silent()
     train(config, tmp_path, reporter, games)
     first, last = reporter.metrics[0], reporter.metrics[-1]
@@ -145,7 +147,7 @@ def test_a_run_of_an_earlier_version_says_how_to_go_on(tmp_path: Path) -> None:
     weights = next(tmp_path.glob("last-*.safetensors"))
     tensors = load_file(weights)
     save_file({k: v for k, v in tensors.items() if not k.endswith("other_tiles")}, weights)
-    with pytest.raises(RunError, match=r"lacks .*other_tiles.*earlier one.*--from"):
+    with pytest.raises(RunError, match=r"lacks .*other_tiles.*another version.*--from"):
         train(SMALL, tmp_path, Silent(), resume=True)
     save_file({k: v for k, v in tensors.items() if not k.startswith("adamw")}, weights)
     with pytest.raises(RunError, match=r"remembered of trunk.*another version.*--from"):
@@ -155,6 +157,12 @@ def test_a_run_of_an_earlier_version_says_how_to_go_on(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"remembered of heads\.q\.even"):
         train(SMALL, tmp_path, Silent(), resume=True)
     save_file(tensors, weights)
+    last = tmp_path / "last.json"
+    known = json.loads(last.read_text())
+    last.write_text(json.dumps({**known, "info": {"round": 1, "recorded": False}}))
+    with pytest.raises(RunError, match=r"last.json lacks 'taught'.*another version"):
+        train(SMALL, tmp_path, Silent(), resume=True)
+    last.write_text(json.dumps(known))
     train(SMALL, tmp_path, Silent(), resume=True)
 
 
