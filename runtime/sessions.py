@@ -19,8 +19,18 @@ def present_providers() -> list[str]:
 
 
 def working_providers(model: bytes) -> list[str]:
-    """Those of `present_providers` that a session with `model` really gets."""
-    return [name for name in present_providers() if provider_of(open_session(model, name)) == name]
+    """Those of `present_providers` that a session with `model` really gets.
+
+    The CPU always is, and is not tried: whoever opens a model that does not load is told why there.
+    """
+    return [name for name in present_providers() if name == "cpu" or _is_got(model, name)]
+
+
+def _is_got(model: bytes, provider: str) -> bool:
+    try:
+        return provider_of(open_session(model, provider)) == provider
+    except Exception:  # as above: of a model that loads nowhere, CUDA is not to blame
+        return True
 
 
 def provider_of(session: ort.InferenceSession) -> str:

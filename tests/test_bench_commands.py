@@ -162,6 +162,7 @@ def test_every_provider_is_measured_that_a_session_really_gets(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # onnxruntime's own: it was not built with it
         assert working_providers(model) == ["cpu"]
+        assert working_providers(b"no model") == ["cpu", "cuda"], "told where it is opened"
     monkeypatch.setattr(sessions, "provider_of", lambda session: session)
     monkeypatch.setattr(sessions, "open_session", lambda model, name: name)
     assert working_providers(model) == ["cpu", "cuda"]

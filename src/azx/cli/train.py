@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from azx.cli.boundary import need_training_packages
+from azx.cli.stopping import Terminated
 from azx.cli.terminal import busy, stderr, stdout
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ def _first_interrupt_asks(console: Console, go_on: str) -> Iterator[list[bool]]:
 
     def handle(number: int, frame: FrameType | None) -> None:
         if asked:
-            raise KeyboardInterrupt(f"what came after the last save is lost; {go_on}")
+            ended = Terminated if number == signal.SIGTERM else KeyboardInterrupt
+            raise ended(f"what came after the last save is lost; {go_on}")
         asked.append(True)
         console.print("finishing this round, then saving; Ctrl-C again stops at once")
 
