@@ -15,12 +15,13 @@ Letters: R games played out   C cells
 from __future__ import annotations
 
 from threading import Event
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from azx.runtime.compiled import compiled
-from azx.runtime.evaluator import Evaluator
+from azx.runtime.evaluator import Evaluation, Evaluator
 from azx.runtime.rules import (
     EMPTY,
     add_board_gains,
@@ -53,39 +54,77 @@ def play_out(
     lays them; where it doubts, gain + value decides between its first two thoughts. The boards are
     left as they were before perfect play takes over. Once `stop` is set it ends with the turn.
     """
-    variant, count = evaluator.variant, len(boards)
-    empty = (boards == EMPTY).sum(axis=1)
-    assert (empty == empty[0]).all()
-    turns = int(empty[0]) - EXACT_AT_THE_END
-    if turns <= 0:
-        points += exact_values(variant, boards)
+    empty = _empty_cells(boards)
+    if empty <= EXACT_AT_THE_END:
+        points += exact_values(evaluator.variant, boards)
         return
-    at = np.arange(count)  # where the answer of each game stands
-    answer = evaluator.evaluate(boards)
-    first, second = np.empty(count, dtype=np.int8), np.empty(count, dtype=np.int8)
-    for turn in range(turns):
+    known = _Known(evaluator.evaluate(boards), np.arange(len(boards)))
+    for turn in range(empty - EXACT_AT_THE_END):
         if stop is not None and stop.is_set():
             return
         tiles = np.ascontiguousarray(draws[:, turn])
-        _think(
-            variant.tables, boards, at, tiles, answer.policy_logits, answer.q, first, second, points
-        )
-        doubtful = np.flatnonzero(second != first)
-        before = np.concatenate((boards, boards[doubtful]))
-        laid = np.concatenate((tiles, tiles[doubtful]))
-        cells = np.concatenate((first, second[doubtful]))
-        made = placement_gains(variant, before, laid, cells).astype(np.float64)
-        before[np.arange(len(before)), cells] = laid
-        if turn < turns - 1:
-            answer = evaluator.evaluate(before)
-            worth = made + answer.value
-        else:
-            worth = made = made + exact_values(variant, before)  # all that is still to be made
-        at = np.arange(count)
-        better = worth[count:] > worth[doubtful]
-        at[doubtful[better]] = count + np.flatnonzero(better)
-        boards[:] = before[at]
-        points += made[at]
+        _, known = _turn(evaluator, boards, tiles, known, points)
+
+
+def lay(
+    evaluator: Evaluator, boards: NDArray[np.int8], tiles: NDArray[np.int8]
+) -> NDArray[np.int8]:
+    """The cells int8 [R] where `play_out` lays `tiles` int8 [R] on `boards` int8 [R, C].
+
+    All boards have the same number of empty cells, more than `EXACT_AT_THE_END`.
+    """
+    assert _empty_cells(boards) > EXACT_AT_THE_END
+    known = _Known(evaluator.evaluate(boards), np.arange(len(boards)))
+    cells, _ = _turn(evaluator, boards.copy(), tiles, known, np.zeros(len(boards)))
+    return cells
+
+
+def _empty_cells(boards: NDArray[np.int8]) -> int:
+    """Of each of `boards` [R, C], which have as many."""
+    empty = (boards == EMPTY).sum(axis=1)
+    assert (empty == empty[0]).all()
+    return int(empty[0])
+
+
+class _Known(NamedTuple):
+    """What the network said of boards, those of the games among them."""
+
+    answer: Evaluation
+    at: NDArray[np.int64]  # [R] the row of each game
+
+
+def _turn(
+    evaluator: Evaluator,
+    boards: NDArray[np.int8],
+    tiles: NDArray[np.int8],
+    known: _Known,
+    points: NDArray[np.float64],
+) -> tuple[NDArray[np.int8], _Known]:
+    """Lay `tiles` [R] on `boards` [R, C] and add to `points` [R] what is made, less luck.
+
+    Where the rest is perfect play it is added too. The cells laid on, and what is known afterwards.
+    """
+    variant, count = evaluator.variant, len(boards)
+    first, second = np.empty(count, dtype=np.int8), np.empty(count, dtype=np.int8)
+    answer, at = known
+    _think(variant.tables, boards, at, tiles, answer.policy_logits, answer.q, first, second, points)
+    doubtful = np.flatnonzero(second != first)
+    before = np.concatenate((boards, boards[doubtful]))
+    laid = np.concatenate((tiles, tiles[doubtful]))
+    cells = np.concatenate((first, second[doubtful]))
+    made = placement_gains(variant, before, laid, cells).astype(np.float64)
+    before[np.arange(len(before)), cells] = laid
+    if (before[0] == EMPTY).sum() > EXACT_AT_THE_END:
+        answer = evaluator.evaluate(before)
+        worth = made + answer.value
+    else:
+        worth = made = made + exact_values(variant, before)  # all that is still to be made
+    at = np.arange(count)
+    better = worth[count:] > worth[doubtful]
+    at[doubtful[better]] = count + np.flatnonzero(better)
+    boards[:] = before[at]
+    points += made[at]
+    return cells[at], _Known(answer, at)
 
 
 @compiled

@@ -134,41 +134,54 @@ class RolloutPlayer:
     ) -> Worth:
         tally = _Tally(_foreseen(self.evaluator, boards, tiles), boards, self.budget.count)
         while len((rows := tally.next_rows()).game):
-            tally.add(rows, self._played_out(boards, tiles, keys, rows))
+            tally.add(rows, played_out(self.evaluator, boards, tiles, keys, rows))
             tally.drop_the_beaten()
         return Worth(tally.worth(), tally.played)
 
-    def _played_out(
-        self,
-        boards: NDArray[np.int8],
-        tiles: NDArray[np.int8],
-        keys: NDArray[np.uint64],
-        rows: _Rows,
-    ) -> NDArray[np.float64]:
-        """float64 [R]: gain + points that followed, less the draws' luck."""
-        board, laid = boards[rows.game], tiles[rows.game]
-        points = placement_gains(self.variant, board, laid, rows.cell).astype(np.float64)
-        draws = np.empty_like(board)
-        _deal(keys, board, laid, rows.game, rows.deal, self.variant.tiles, draws)
-        board[np.arange(len(board)), rows.cell] = laid
-        lanes, stop = self.evaluator.lanes, Event()
-        size = min(AT_ONCE, -(-len(board) // lanes))  # something to do for every lane
 
-        def play(part: NDArray[np.int64]) -> None:
-            made = np.zeros(len(part))
-            play_out(self.evaluator, board[part], draws[part], made, stop)
-            points[part] += made
+class Rows(NamedTuple):
+    """R games to be played out."""
 
-        with ThreadPoolExecutor(lanes) as threads:
-            parts = _alike((board == EMPTY).sum(axis=1), size)
-            playing = [threads.submit(play, part) for part in parts]
-            try:
-                for played in as_completed(playing):
-                    played.result()
-            finally:
-                stop.set()  # also where one fails, and where the user interrupts
-                threads.shutdown(cancel_futures=True)  # nobody begins what still waits
-        return points
+    game: NDArray[np.int64]  # [R] which decision
+    cell: NDArray[np.int8]  # [R] the placement that they go on from
+    deal: NDArray[np.int64]  # [R] the number of its draws
+
+
+def played_out(
+    evaluator: Evaluator,
+    boards: NDArray[np.int8],
+    tiles: NDArray[np.int8],
+    keys: NDArray[np.uint64],
+    rows: Rows,
+) -> NDArray[np.float64]:
+    """float64 [R]: gain + points that followed, less the draws' luck, of the games of `rows`.
+
+    They lay `tiles` [G] on `boards` int8 [G, C]. Deals of one number after one decision are the
+    same, and come from its key, `keys` uint64 [G].
+    """
+    board, laid = boards[rows.game], tiles[rows.game]
+    points = placement_gains(evaluator.variant, board, laid, rows.cell).astype(np.float64)
+    draws = np.empty_like(board)
+    _deal(keys, board, laid, rows.game, rows.deal, evaluator.variant.tiles, draws)
+    board[np.arange(len(board)), rows.cell] = laid
+    lanes, stop = evaluator.lanes, Event()
+    size = min(AT_ONCE, -(-len(board) // lanes))  # something to do for every lane
+
+    def play(part: NDArray[np.int64]) -> None:
+        made = np.zeros(len(part))
+        play_out(evaluator, board[part], draws[part], made, stop)
+        points[part] += made
+
+    with ThreadPoolExecutor(lanes) as threads:
+        parts = _alike((board == EMPTY).sum(axis=1), size)
+        playing = [threads.submit(play, part) for part in parts]
+        try:
+            for played in as_completed(playing):
+                played.result()
+        finally:
+            stop.set()  # also where one fails, and where the user interrupts
+            threads.shutdown(cancel_futures=True)  # nobody begins what still waits
+    return points
 
 
 def _alike(numbers: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64]]:
@@ -219,14 +232,6 @@ def _most_candidates(count: int) -> int:
     return most
 
 
-class _Rows(NamedTuple):
-    """R games to be played out."""
-
-    game: NDArray[np.int64]  # [R] which decision
-    cell: NDArray[np.int8]  # [R] the placement that they go on from
-    deal: NDArray[np.int64]  # [R] the number of its draws
-
-
 class _Tally:
     """What is known of each cell of G decisions, and which of them are still played out."""
 
@@ -242,7 +247,7 @@ class _Tally:
         self.candidate = (rank < _most_candidates(count)) & (foreseen >= best - BEHIND)
         self.candidate &= undecided[:, None]
 
-    def next_rows(self) -> _Rows:
+    def next_rows(self) -> Rows:
         """What is played out next: none where one candidate is left, or the budget is used up."""
         left = self.candidate.sum(axis=1)
         so_far = self.played.max(axis=1)  # those that are left have been played out alike
@@ -255,9 +260,9 @@ class _Tally:
         first_deal = self.played[game, cell] + times - np.cumsum(times)
         rows = np.repeat(np.arange(len(game)), times)
         deal = np.arange(len(rows)) + first_deal[rows]
-        return _Rows(game[rows], cell[rows].astype(np.int8), deal)
+        return Rows(game[rows], cell[rows].astype(np.int8), deal)
 
-    def add(self, rows: _Rows, points: NDArray[np.float64]) -> None:
+    def add(self, rows: Rows, points: NDArray[np.float64]) -> None:
         """What `rows` made, `points` [R]."""
         at = rows.game, rows.cell
         np.add.at(self.played, at, 1)  # one after another, so the sums are the same in any batch
