@@ -32,9 +32,9 @@ from azx.runtime.rules import (
 )
 from azx.runtime.search.endgame import exact_values
 
-#: A game ends with so few empty cells: what perfect play makes of them takes less time than a
-#: forward.
-EXACT_AT_THE_END = 3
+#: A game ends with so few empty cells: what perfect play makes of them takes about as long as the
+#: forwards of a turn, and a third of the games' variance came from there (docs/log.md).
+EXACT_AT_THE_END = 4
 
 #: Nats by which the policy must prefer a cell to the next, or both are looked at: a third more
 #: forwards, and nine tenths of what looking at every cell adds to the policy (docs/log.md).

@@ -50,8 +50,8 @@ CLEARLY = 1.5
 MOST_ROLLOUTS = 10_000_000
 
 #: After the placement to be chosen, boards with so few empty cells are worth what perfect play
-#: makes of them.
-EXACT_AFTER_THE_MOVE = 4
+#: makes of them: some milliseconds each with five.
+EXACT_AFTER_THE_MOVE = 5
 
 #: Games played out at a time: with second thoughts some 1,000 boards, of which the network is at
 #: its fastest and its answers stay in the cache.

@@ -212,6 +212,14 @@ def test_the_budget_is_never_exceeded() -> None:
             assert (played.sum(axis=1) > 0.7 * count).all()
 
 
+@pytest.fixture
+def long_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On mini there is something to play out after the second placement too."""
+    monkeypatch.setattr("azx.runtime.rollouts.EXACT_AFTER_THE_MOVE", 4)
+    monkeypatch.setattr("azx.runtime.playout.EXACT_AT_THE_END", 3)
+
+
+@pytest.mark.usefixtures("long_enough")
 @pytest.mark.parametrize("count", [8, 60])
 def test_rollouts_mend_values_that_are_wrong(mini_solution: Solution, count: int) -> None:
     """Values that are off by points, the same for all boards of a turn and each by itself."""
@@ -241,6 +249,7 @@ def test_rollouts_mend_values_that_are_wrong(mini_solution: Solution, count: int
     assert better < 0.7 * regret(OnePlyPlayer(evaluator))
 
 
+@pytest.mark.usefixtures("long_enough")
 def test_a_clear_move_is_not_played_out_further(mini_solution: Solution) -> None:
     """Perfect rollouts do not spread: after the first part all but the best are out."""
     orders = draw_orders(MINI, game_keys(9, 20))
