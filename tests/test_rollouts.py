@@ -27,6 +27,7 @@ from azx.runtime.rollouts import (
     VALUE_ERROR,
     RolloutPlayer,
     Rollouts,
+    _deal,
     _Tally,
 )
 from azx.runtime.rules import EMPTY, every_placement
@@ -195,6 +196,30 @@ def test_nobody_goes_on_where_one_fails(monkeypatch: pytest.MonkeyPatch) -> None
     with pytest.raises(ValueError, match="no such board"):
         player.choose(MICRO.empty_boards(3), tiles, game_keys(5, 3))
     assert len(asked) < 6
+
+
+def test_the_deals_are_fair_and_even() -> None:
+    """Every turn has each tile once in as many deals, in any order, and never one that lies."""
+    boards, tiles = STANDARD.empty_boards(2), np.array([3, 26], dtype=np.int8)
+    boards[1, :12] = np.arange(12)
+    draws = np.full((2, 1400, STANDARD.cells), EMPTY, dtype=np.int8)
+    for game, empty in enumerate((19, 7)):
+        rows, deals = np.full(1400, game), np.arange(1400)
+        board, tile = boards[rows], tiles[rows]
+        _deal(game_keys(7, 2), board, tile, rows, deals, STANDARD.tiles, draws[game])
+        left = np.setdiff1d(np.arange(27), [*boards[game], tiles[game]])
+        made = draws[game, :, : empty - 1]
+        assert (draws[game, :, empty - 1 :] == EMPTY).all()
+        assert all(len(set(deal)) == empty - 1 for deal in made.tolist())
+        for block in made[: 1400 // len(left) * len(left)].reshape(-1, len(left), empty - 1):
+            assert (np.sort(block, axis=0) == left[:, None]).all()
+        # Whatever comes first, each of the others follows as often as by chance.
+        pairs = np.zeros((27, 27))
+        np.add.at(pairs, (made[:, 0], made[:, 1]), 1)
+        expected = 1400 / len(left) / (len(left) - 1)
+        spread = (pairs[np.ix_(left, left)][~np.eye(len(left), dtype=bool)] - expected).std()
+        assert spread < 1.3 * np.sqrt(expected)
+    assert (draws[0, :, :6] != draws[1, :, :6]).any()
 
 
 def test_the_budget_is_never_exceeded() -> None:
