@@ -5,13 +5,12 @@
 
 A rung is simulations:games, 0 for one ply, or r400:games for 400 rollouts a move at most; each
 plays the first so many of the orders. The table gives the mean score, the difference to the first
-rung game by game, and the same with the luck of the draws taken out of both: what the network
-foresees before a draw and after it differ by a number of mean zero, whoever plays, so subtracting
-it leaves the mean as it was and most of the spread behind. For searched games it is foreseen by a
-search of 16 simulations for every tile, which leaves a spread of 3.1 points where one ply leaves
-3.6 and takes a fifth longer (docs/log.md); for one ply itself by q. Games are kept in the file
-after each part, so an interrupted run goes on where it stopped, and a rung that is to have more
-games than before goes on with those that are missing.
+rung game by game, and the same for strength, which is the mean score without the luck of the draws.
+Of searched games it is told by what each move gains on a game played out (`advantages.py`). One ply
+plays so many games that less will do: what the network foresees before a draw and after it differ
+by a number of mean zero, whoever plays, so subtracting it leaves the mean as it was and most of the
+spread behind. Games are kept in the file after each part, so an interrupted run goes on where it
+stopped, and a rung that is to have more games than before goes on with those that are missing.
 """
 
 from __future__ import annotations
@@ -20,10 +19,12 @@ import argparse
 import hashlib
 import json
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from advantages import strengths
 from numpy.typing import NDArray
 
 from azx.runtime.errors import UsageError
@@ -33,17 +34,17 @@ from azx.runtime.onnx_evaluator import open_model
 from azx.runtime.play import play_part
 from azx.runtime.players import network_player
 from azx.runtime.records import Games, read_orders
-from azx.runtime.review import luck_of, review_games, search_judge
+from azx.runtime.review import luck_of
 from azx.runtime.rollouts import Rollouts
 from azx.runtime.search import Budget
 from azx.runtime.seeds import game_keys
 from azx.runtime.stats import estimate, paired_difference
 
 #: Games between two savings.
-PART = 250
+PART = 50
 
-#: Simulations for each tile that might have come, where the luck of searched games is judged.
-JUDGE = 16
+#: Seeds of the players' own randomness, and of the draws that their moves are judged by.
+PLAYING, JUDGING = 0, 1
 
 
 def budget_of(name: str) -> Budget | Rollouts | None:
@@ -83,7 +84,7 @@ def play_rung(
     save: Any,
 ) -> None:
     """Play what is missing of one rung: scores, scores without luck, core seconds of each part."""
-    keys = game_keys(0, len(orders))
+    keys, judging = (game_keys(seed, len(orders)) for seed in (PLAYING, JUDGING))
     budget = budget_of(name)
     player = network_player(evaluator, budget, one_ply=True)
     for first in range(len(kept["score"]), len(orders), PART):
@@ -92,22 +93,19 @@ def play_rung(
         cells = play_part(player, orders[part], keys[part])
         kept["seconds"].append((time.perf_counter() - start) * evaluator.lanes)
         games = Games(evaluator.variant, orders[part], cells)
+        if kept["judge"] == "q":
+            without_luck = games.scores() - luck_of(evaluator, games)
+        else:
+            without_luck = strengths(evaluator, games, judging[part])
         kept["score"] += games.scores().tolist()
-        kept["without_luck"] += without_luck(evaluator, games, kept["judge"]).tolist()
+        kept["without_luck"] += without_luck.round(3).tolist()
         save()
         print(f"{shown_name(name)}: {part.stop} of {len(orders)} games", flush=True)
 
 
 def judge_of(name: str) -> str:
-    """Who judges the luck of a rung's games: q, or a search that is finer, after thought."""
-    return "q" if budget_of(name) is None else f"search:{JUDGE}"
-
-
-def without_luck(evaluator: Evaluator, games: Games, judge: str) -> NDArray[np.float64]:
-    """float64 [N]: the scores of `games`, less what the draws gave by `judge_of` their rung."""
-    if judge == "q":
-        return games.scores() - luck_of(evaluator, games)
-    return review_games(games, search_judge(evaluator, JUDGE)).without_luck
+    """What tells the strength of a rung's games: luck by q, or what their moves gain."""
+    return "q" if budget_of(name) is None else "moves"
 
 
 def rung_in(found: dict[str, Any], name: str) -> dict[str, Any]:
@@ -189,7 +187,8 @@ def main() -> None:
     except UsageError as error:
         parser.error(str(error))
     for name, games, kept in rungs:
-        play_rung(evaluator, name, orders[:games], kept, lambda: write_json(arguments.out, found))
+        save = partial(write_json, arguments.out, found)
+        play_rung(evaluator, name, orders[:games], kept, save)
     print("\n".join(rows(found["rungs"])))
 
 

@@ -30,12 +30,13 @@ from azx.runtime.rules import EMPTY, every_placement, placement_gains, what_is_l
 from azx.runtime.search.endgame import exact_values
 from azx.runtime.seeds import mix, uniform
 
-#: Cells that are played out: so many of the highest gain + value, so few points behind the best.
-MOST_CANDIDATES, BEHIND = 8, 4.0
+#: Points by which gain + value is wrong of a cell, beside others of its board: on the empty board,
+#: and at most, from where so much is filled. Of the champion, by games played out (docs/log.md).
+VALUE_ERROR_AT_FIRST, VALUE_ERROR, FILLED = 0.4, 1.3, 1 / 3
 
-#: Points by which gain + value is wrong of a cell, beside others of its board: of the champion, by
-#: what its choices gained (docs/log.md).
-VALUE_ERROR = 1.2
+#: Cells that are played out: so many of the highest gain + value, so many such errors behind the
+#: best at most.
+MOST_CANDIDATES, BEHIND = 8, 3.0
 
 #: Games that a candidate is played out at first: a quarter of the budget in all, within these
 #: bounds. Fewer do not tell how far they spread, so small budgets have fewer candidates: as many as
@@ -232,6 +233,12 @@ def _foreseen(
     return foreseen
 
 
+def value_error(boards: NDArray[np.int8]) -> NDArray[np.float64]:
+    """float64 [G]: the deviation of gain + value of a cell of `boards` [G, C], in points."""
+    filled = np.minimum(1.0, (boards != EMPTY).mean(axis=1) / FILLED)
+    return VALUE_ERROR_AT_FIRST + (VALUE_ERROR - VALUE_ERROR_AT_FIRST) * filled
+
+
 def _most_candidates(count: int) -> int:
     """How many can be told apart with so many rollouts; 1 where there is nothing to tell by."""
     most = MOST_CANDIDATES
@@ -246,13 +253,14 @@ class _Tally:
     def __init__(self, foreseen: NDArray[np.float64], boards: NDArray[np.int8], count: int) -> None:
         """`foreseen` [G, C] as by `_foreseen`; at most `count` rollouts are to come."""
         self.foreseen, self.count = foreseen, count
+        self.error = value_error(boards)[:, None]  # [G, 1]
         self.played = np.zeros(foreseen.shape, dtype=np.int64)
         self.total = np.zeros(foreseen.shape)
         self.squares = np.zeros(foreseen.shape)
         rank = np.argsort(np.argsort(-foreseen, axis=1, kind="stable"), axis=1, kind="stable")
         best = foreseen.max(axis=1, keepdims=True)
         undecided = (boards == EMPTY).sum(axis=1) - 1 > EXACT_AFTER_THE_MOVE
-        self.candidate = (rank < _most_candidates(count)) & (foreseen >= best - BEHIND)
+        self.candidate = (rank < _most_candidates(count)) & (foreseen >= best - BEHIND * self.error)
         self.candidate &= undecided[:, None]
 
     def next_rows(self) -> Rows:
@@ -288,15 +296,15 @@ class _Tally:
     def worth(self) -> NDArray[np.float64]:
         """float64 [G, C]: the mean that is to be expected of each cell.
 
-        What is foreseen is the mean of a normal distribution of deviation `VALUE_ERROR`, and the
+        What is foreseen is the mean of a normal distribution of deviation `error`, and the
         rollouts are measurements, each with their common variance: the mean of both by precision.
         """
-        weighed = self.foreseen / VALUE_ERROR**2 + self.total / self._variance()
+        weighed = self.foreseen / self.error**2 + self.total / self._variance()
         return np.where(self.played, weighed / self._precision(), self.foreseen)
 
     def _precision(self) -> NDArray[np.float64]:
         """float64 [G, C]: one over the variance of what is to be expected."""
-        return 1 / VALUE_ERROR**2 + self.played / self._variance()
+        return 1 / self.error**2 + self.played / self._variance()
 
     def _variance(self) -> NDArray[np.float64]:
         """float64 [G, 1]: of the rollouts of one cell."""

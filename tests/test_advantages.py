@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
-from advantages import JUDGING, advantages, base_scores, measure, strength
+from advantages import advantages, base_scores, strengths
 from conftest import MICRO
 
 from azx.runtime.evaluator import HashEvaluator
@@ -18,7 +16,7 @@ from azx.runtime.rules import every_placement
 from azx.runtime.search.endgame import exact_values
 from azx.runtime.seeds import draw_orders, game_keys
 from azx.runtime.solver import expected_score, policy_of
-from azx.runtime.stats import Estimate
+from azx.runtime.stats import estimate
 
 GAMES = 600
 
@@ -30,12 +28,11 @@ def test_what_the_moves_gain_makes_the_players_score(monkeypatch: pytest.MonkeyP
     player = OnePlyPlayer(evaluator)
     orders, keys = draw_orders(MICRO, game_keys(5, GAMES)), game_keys(6, GAMES)
     games = Games(MICRO, orders, play_part(player, orders, keys))
-    gained = advantages(evaluator, games, game_keys(JUDGING, GAMES))
-    found = strength(base_scores(evaluator, 5000).tolist(), gained.tolist())
+    found = estimate(strengths(evaluator, games, game_keys(7, GAMES)))
     truth = expected_score(MICRO, policy_of(player))
-    assert abs(found.mean - truth) < 2 * found.half_width
-    assert found.half_width < 1.5
-    assert abs(found.mean - gained.sum(axis=1).mean() - truth) > 2 * found.half_width, "they gain"
+    assert abs(found.mean - truth) < 2 * found.half_width < 3
+    base = base_scores(evaluator, game_keys(7, GAMES)).mean()
+    assert abs(base - truth) > 2 * found.half_width, "what moves gain is needed"
 
 
 def test_the_moves_of_games_played_out_gain_nothing() -> None:
@@ -52,30 +49,4 @@ def test_the_moves_of_games_played_out_gain_nothing() -> None:
             worth[laid.game, laid.cell] = laid.gain + exact_values(MICRO, laid.after)
             cells[:, turn] = worth.argmax(axis=1)
         boards[rows, cells[:, turn]] = orders[:, turn]
-    assert not advantages(evaluator, Games(MICRO, orders, cells), game_keys(JUDGING, 40)).any()
-
-
-def test_games_that_are_played_in_pieces_are_the_games(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("advantages.PART", 5)
-    monkeypatch.setattr("advantages.EACH", 4)
-    orders = draw_orders(MICRO, game_keys(3, 12))
-
-    def played(*counts: int) -> dict[str, Any]:
-        kept: dict[str, Any] = {"score": [], "advantages": [], "seconds": [], "judging": []}
-        for count in counts:
-            measure(HashEvaluator(MICRO), "r8", orders[:count], kept, lambda: None)
-        return kept
-
-    whole, pieces = played(12), played(7, 12)
-    assert len(whole["score"]) == 12
-    assert pieces["score"] == whole["score"]
-    assert pieces["advantages"] == whole["advantages"]
-    assert np.any(whole["advantages"])
-
-
-def test_uncertainties_add_up() -> None:
-    found = strength([1.0, 3.0] * 50, [[1.0, 0.0], [0.0, 0.0]] * 50)
-    assert found.mean == 2.5
-    alone = 1.959964 * np.hypot(np.std([1.0, 3.0] * 50, ddof=1), np.std([1, 0] * 50, ddof=1)) / 10
-    assert isinstance(found, Estimate)
-    assert found.half_width == pytest.approx(alone)
+    assert not advantages(evaluator, Games(MICRO, orders, cells), game_keys(7, 40)).any()

@@ -29,6 +29,7 @@ from azx.runtime.rollouts import (
     Rollouts,
     _deal,
     _Tally,
+    value_error,
 )
 from azx.runtime.rules import EMPTY, every_placement
 from azx.runtime.seeds import draw_orders, game_keys
@@ -156,6 +157,7 @@ def test_lanes_play_the_same_games(monkeypatch: pytest.MonkeyPatch) -> None:
     """In small parts, by several threads, decision by decision: the same to the last bit."""
     monkeypatch.setattr("azx.runtime.rollouts.AT_ONCE", 7)
     monkeypatch.setattr("azx.runtime.rollouts.TOGETHER", 60)
+    monkeypatch.setattr("azx.runtime.rollouts.VALUE_ERROR_AT_FIRST", 2.0)
     by: set[int] = set()
 
     class Lanes(HashEvaluator):
@@ -291,11 +293,14 @@ def test_a_clear_move_is_not_played_out_further(mini_solution: Solution) -> None
 
 
 def test_candidates_that_are_clearly_behind_are_out() -> None:
-    """By hand: worths of deviation 0.29 after 16 games that spread by 1.2 points."""
-    boards = MINI.empty_boards(1)
-    foreseen = np.array([[10.0, 9.5, 9.0, 8.5, 3.0, 2.0, 1.0]])
+    """By hand: worths of deviation 0.32 after 16 games that spread by 1.3 points."""
+    boards = STANDARD.empty_boards(1)
+    boards[0, 7:] = np.arange(12)
+    assert value_error(boards) == [VALUE_ERROR]
+    foreseen = np.full(boards.shape, -np.inf)
+    foreseen[0, :7] = 10.0, 9.5, 9.0, 8.5, 3.0, 2.0, 1.0
     tally = _Tally(foreseen, boards, 400)
-    assert tally.candidate.tolist() == [[True] * 4 + [False] * 3]
+    assert np.flatnonzero(tally.candidate).tolist() == [0, 1, 2, 3]
     rows = tally.next_rows()
     assert np.bincount(rows.cell).tolist() == [16] * 4
     spread = VALUE_ERROR * np.sqrt(15 / 16) * np.where(np.arange(16) % 2, 1.0, -1.0)
@@ -304,10 +309,23 @@ def test_candidates_that_are_clearly_behind_are_out() -> None:
     apart = CLEARLY * np.sqrt(2 * VALUE_ERROR**2 / 17)
     tally.drop_the_beaten()
     assert 0.5 < apart < 1.0
-    assert tally.candidate[0].tolist() == [True, True] + [False] * 5
+    assert np.flatnonzero(tally.candidate).tolist() == [0, 1]
     rows = tally.next_rows()
     assert np.bincount(rows.cell).tolist() == [16, 16]  # as many again
     assert set(rows.deal) == set(range(16, 32))
+
+
+def test_values_are_trusted_while_little_is_laid() -> None:
+    """On the empty board a cell that is two points behind is no candidate."""
+    foreseen = np.full((1, STANDARD.cells), -np.inf)
+    foreseen[0, :3] = 10.0, 9.0, 8.0
+    assert np.flatnonzero(_Tally(foreseen, STANDARD.empty_boards(1), 400).candidate).tolist() == [
+        0,
+        1,
+    ]
+    boards = STANDARD.empty_boards(1)
+    boards[0, 12:] = np.arange(7)
+    assert np.flatnonzero(_Tally(foreseen, boards, 400).candidate).tolist() == [0, 1, 2]
 
 
 def test_without_q_there_is_no_telling_luck(micro_solution: Solution) -> None:

@@ -34,6 +34,12 @@ def test_more_games_go_on_with_those_that_are_missing(monkeypatch: pytest.Monkey
     for kind in ("score", "without_luck"):
         assert extended[kind] == whole[kind]
     assert len(set(whole["score"])) > 3, "the order of the games shows"
+    assert len(set(whole["without_luck"])) > 3
+
+
+def test_searches_are_judged_by_their_moves() -> None:
+    assert _rung("2", 1)["judge"] == "moves"
+    assert _rung("0", 1)["judge"] == "q"
 
 
 def test_a_file_goes_on_with_its_own_model_and_orders(tmp_path: Path) -> None:
@@ -68,5 +74,5 @@ def test_a_rung_goes_on_with_its_own_judge() -> None:
     assert rung_in(found, "r400") is found["rungs"]["r400"]
     assert rung_in(found, "0")["judge"] == "q"
     del found["rungs"]["r400"]["judge"]  # as it was before there was a choice
-    with pytest.raises(UsageError, match="rollouts:400 was judged by one ply, not by search:16"):
+    with pytest.raises(UsageError, match="rollouts:400 was judged by one ply, not by moves"):
         rung_in(found, "r400")
