@@ -32,7 +32,7 @@ from azx.runtime.seeds import mix, uniform
 
 #: Points by which gain + value is wrong of a cell, beside others of its board: on the empty board,
 #: and at most, from where so much is filled. Of the champion, by games played out (docs/log.md).
-VALUE_ERROR_AT_FIRST, VALUE_ERROR, FILLED = 0.4, 1.3, 1 / 3
+VALUE_ERROR_AT_FIRST, VALUE_ERROR, FILLED = 0.2, 1.3, 1 / 3
 
 #: Cells that are played out: so many of the highest gain + value, so many such errors behind the
 #: best at most.
@@ -251,16 +251,21 @@ class _Tally:
     """What is known of each cell of G decisions, and which of them are still played out."""
 
     def __init__(self, foreseen: NDArray[np.float64], boards: NDArray[np.int8], count: int) -> None:
-        """`foreseen` [G, C] as by `_foreseen`; at most `count` rollouts are to come."""
-        self.foreseen, self.count = foreseen, count
+        """`foreseen` [G, C] as by `_foreseen`; at most `count` rollouts are to come.
+
+        They are fewer the less the values are wrong: early games spread most and tell least.
+        """
+        self.foreseen = foreseen
         self.error = value_error(boards)[:, None]  # [G, 1]
+        self.count = (count * self.error[:, 0] / VALUE_ERROR + 1e-9).astype(np.int64)  # [G]
         self.played = np.zeros(foreseen.shape, dtype=np.int64)
         self.total = np.zeros(foreseen.shape)
         self.squares = np.zeros(foreseen.shape)
         rank = np.argsort(np.argsort(-foreseen, axis=1, kind="stable"), axis=1, kind="stable")
         best = foreseen.max(axis=1, keepdims=True)
         undecided = (boards == EMPTY).sum(axis=1) - 1 > EXACT_AFTER_THE_MOVE
-        self.candidate = (rank < _most_candidates(count)) & (foreseen >= best - BEHIND * self.error)
+        most = np.array([_most_candidates(its_count) for its_count in self.count.tolist()])
+        self.candidate = (rank < most[:, None]) & (foreseen >= best - BEHIND * self.error)
         self.candidate &= undecided[:, None]
 
     def next_rows(self) -> Rows:
