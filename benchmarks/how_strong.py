@@ -22,7 +22,7 @@ import numpy as np
 import strength_figures as figures
 from model_cards import read_peers
 from numpy.typing import NDArray
-from search_ladder import shown_name
+from search_ladder import gained, shown_name
 
 from azx.cli.reports.figures import histogram
 from azx.runtime.bench.machine import machine
@@ -34,7 +34,7 @@ from azx.runtime.players import OnePlyPlayer, PolicyPlayer
 from azx.runtime.records import Games, read_games, read_orders
 from azx.runtime.review import one_ply_judge, review_games
 from azx.runtime.seeds import game_keys
-from azx.runtime.stats import estimate, paired_difference
+from azx.runtime.stats import Estimate, estimate, paired_difference
 from azx.runtime.variant import Variant
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -42,10 +42,11 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 @dataclass(frozen=True)
 class Rung:
-    """One line of the ladder, each score with the luck taken out [N]."""
+    """One line of the ladder."""
 
     name: str
-    scores: NDArray[np.float64]
+    strength: Estimate  # the score, the luck taken out
+    more: Estimate  # than the first
     milliseconds: float  # a move, many games in step
 
 
@@ -84,10 +85,12 @@ def ladder_rungs(path: Path | None, sha256: str) -> list[Rung]:
     found: dict[str, Any] = json.loads(path.read_text())
     if found["sha256"] != sha256:
         raise SystemExit(f"{path} is of another model: {found['sha256'][:12]}")
+    first = next(iter(found["rungs"].values()))
     return [
         Rung(
             shown_name(name),
-            np.array(rung["without_luck"]),
+            estimate(rung["without_luck"]),
+            gained(rung, first, "without_luck"),
             1000 * sum(rung["seconds"]) / len(rung["score"]) / 19,
         )
         for name, rung in found["rungs"].items()
@@ -118,15 +121,12 @@ def _signed(difference: Any) -> str:
 
 
 def ladder_rows(rungs: list[Rung]) -> list[str]:
-    """Each rung, and the difference to the first on the orders that both played."""
+    """Each rung, and the difference to the first."""
     lines = ["| player | games | luck out | difference | ms a move |", "|---" * 5 + "|"]
-    first = rungs[0]
     for rung in rungs:
-        count = min(len(rung.scores), len(first.scores))
-        difference = paired_difference(rung.scores[:count], first.scores[:count])
         lines.append(
-            f"| {rung.name} | {len(rung.scores):,} | {estimate(rung.scores)} | "
-            f"{'' if rung is first else _signed(difference)} | {rung.milliseconds:.2f} |"
+            f"| {rung.name} | {rung.strength.count:,} | {rung.strength} | "
+            f"{'' if rung is rungs[0] else _signed(rung.more)} | {rung.milliseconds:.2f} |"
         )
     return lines
 
@@ -238,15 +238,17 @@ def main() -> None:
     if rungs := ladder_rungs(arguments.ladder, sha256):
         drawn = figures.ladder(
             [r.name for r in rungs],
-            [estimate(r.scores) for r in rungs],
+            [r.strength for r in rungs],
             [r.milliseconds for r in rungs],
         )
         write_text(pictures / "ladder.svg", drawn)
         sections["What search and rollouts add"] = [
             "On the first so many of the same orders. The luck of the draws is taken out, which "
-            "leaves the mean where it is ([review.md](review.md)); differences are to the first "
-            "line, game by game. `mcts:N` is a tree of N simulations for each move, `rollouts:N` "
-            "are up to N games played to their end. Milliseconds are of one core with many games "
+            "leaves the mean where it is: for one ply as in [review.md](review.md), for searches "
+            "by what each of their moves gains on a game played out "
+            "(`benchmarks/advantages.py`). Differences are to the first line. `mcts:N` is a tree "
+            "of N simulations for each move, `rollouts:N` are up to N games played to their end. "
+            "Milliseconds are of one core with many games "
             "in step.",
             "",
             *ladder_rows(rungs),

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from advantages import strengths
+from advantages import EACH, FROM_THE_START, strengths
 from numpy.typing import NDArray
 
 from azx.runtime.errors import UsageError
@@ -38,10 +38,10 @@ from azx.runtime.review import luck_of
 from azx.runtime.rollouts import Rollouts
 from azx.runtime.search import Budget
 from azx.runtime.seeds import game_keys
-from azx.runtime.stats import estimate, paired_difference
+from azx.runtime.stats import Estimate, estimate, paired_difference
 
 #: Games between two savings.
-PART = 50
+PART = 250
 
 #: Seeds of the players' own randomness, and of the draws that their moves are judged by.
 PLAYING, JUDGING = 0, 1
@@ -105,7 +105,7 @@ def play_rung(
 
 def judge_of(name: str) -> str:
     """What tells the strength of a rung's games: luck by q, or what their moves gain."""
-    return "q" if budget_of(name) is None else "moves"
+    return "q" if budget_of(name) is None else f"moves:{FROM_THE_START}+{EACH}"
 
 
 def rung_in(found: dict[str, Any], name: str) -> dict[str, Any]:
@@ -143,7 +143,20 @@ def begun(file: Path, model: str, orders: NDArray[np.int8]) -> dict[str, Any]:
     return found
 
 
-def rows(rungs: dict[str, dict[str, list[float]]]) -> list[str]:
+def gained(rung: dict[str, Any], first: dict[str, Any], kind: str) -> Estimate:
+    """How much more a rung has than another: in pairs, on the games that both played.
+
+    Where their luck was judged otherwise the pairs have nothing in common, and all games count.
+    """
+    if kind == "without_luck" and rung["judge"] != first["judge"]:
+        ours, theirs = estimate(rung[kind]), estimate(first[kind])
+        sure = float(np.hypot(ours.half_width, theirs.half_width))
+        return Estimate(ours.mean - theirs.mean, sure, ours.count)
+    count = min(len(rung[kind]), len(first[kind]))
+    return paired_difference(rung[kind][:count], first[kind][:count])
+
+
+def rows(rungs: dict[str, dict[str, Any]]) -> list[str]:
     """The table in Markdown."""
     first = next(iter(rungs.values()))
     lines = [
@@ -153,8 +166,7 @@ def rows(rungs: dict[str, dict[str, list[float]]]) -> list[str]:
     for name, rung in rungs.items():
         shown = [shown_name(name), str(len(rung["score"]))]
         for kind in ("score", "without_luck"):
-            count = min(len(rung[kind]), len(first[kind]))
-            difference = paired_difference(rung[kind][:count], first[kind][:count])
+            difference = gained(rung, first, kind)
             shown += [
                 str(estimate(rung[kind])),
                 f"{difference.mean:+.2f} ± {difference.half_width:.2f}",

@@ -12,7 +12,7 @@ Letters: G decisions   C cells   R games played out
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from threading import Event
@@ -51,12 +51,15 @@ CLEARLY = 1.5
 MOST_ROLLOUTS = 10_000_000
 
 #: After the placement to be chosen, boards with so few empty cells are worth what perfect play
-#: makes of them: some milliseconds each with five.
+#: makes of them: 9 milliseconds each with five.
 EXACT_AFTER_THE_MOVE = 5
 
 #: Games played out at a time: with second thoughts some 1,000 boards, of which the network is at
 #: its fastest and its answers stay in the cache.
 AT_ONCE = 768
+
+#: Boards at a time that are worked out exactly: some tenths of a second at most.
+EXACT_AT_ONCE = 32
 
 #: Rollouts of decisions that are judged together: some 100 bytes each.
 TOGETHER = 1 << 20
@@ -165,24 +168,36 @@ def played_out(
     draws = np.empty_like(board)
     _deal(keys, board, laid, rows.game, rows.deal, evaluator.variant.tiles, draws)
     board[np.arange(len(board)), rows.cell] = laid
-    lanes, stop = evaluator.lanes, Event()
-    size = min(AT_ONCE, -(-len(board) // lanes))  # something to do for every lane
+    stop = Event()
 
     def play(part: NDArray[np.int64]) -> None:
         made = np.zeros(len(part))
         play_out(evaluator, board[part], draws[part], made, stop)
         points[part] += made
 
-    with ThreadPoolExecutor(lanes) as threads:
-        parts = _alike((board == EMPTY).sum(axis=1), size)
-        playing = [threads.submit(play, part) for part in parts]
-        try:
-            for played in as_completed(playing):
-                played.result()
-        finally:
-            stop.set()  # also where one fails, and where the user interrupts
-            threads.shutdown(cancel_futures=True)  # nobody begins what still waits
+    size = min(AT_ONCE, -(-len(board) // evaluator.lanes))  # something to do for every lane
+    _in_lanes(evaluator.lanes, play, _alike((board == EMPTY).sum(axis=1), size), stop)
     return points
+
+
+def _in_lanes(
+    lanes: int,
+    work: Callable[[NDArray[np.int64]], None],
+    parts: Iterable[NDArray[np.int64]],
+    stop: Event,
+) -> None:
+    """Do `work` for all `parts`, so many at a time.
+
+    Where one fails or the user interrupts, `stop` is set and nobody begins what still waits.
+    """
+    with ThreadPoolExecutor(lanes) as threads:
+        begun = [threads.submit(work, part) for part in parts]
+        try:
+            for done in as_completed(begun):
+                done.result()
+        finally:
+            stop.set()
+            threads.shutdown(cancel_futures=True)
 
 
 def _alike(numbers: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64]]:
@@ -198,8 +213,9 @@ def _deal(keys, boards, tiles, game, deal, kinds, draws):  # type: ignore[no-unt
     """Into `draws` [R, C] what comes after `tiles` [R]: the same for all cells of a decision.
 
     Deals are by lot, but as many one after another as tiles are left have each of them once in
-    every turn, as in a Latin hypercube (McKay, Beckman and Conover 1979). That takes a quarter to a
-    third of the variance away (docs/log.md).
+    every turn, as in a Latin hypercube (McKay, Beckman and Conover 1979). Of the variance of their
+    mean that takes nothing away in the first turns, a quarter a little later and half in the end
+    (docs/log.md).
     """
     deck, offset = np.empty(kinds, dtype=np.int8), np.empty(kinds, dtype=np.int8)
     for i in range(boards.shape[0]):
@@ -227,7 +243,13 @@ def _foreseen(
     points = laid.gain.astype(np.float64)
     few = (laid.after == EMPTY).sum(axis=1) <= EXACT_AFTER_THE_MOVE
     points[~few] += evaluator.evaluate(laid.after[~few]).value
-    points[few] += exact_values(evaluator.variant, laid.after[few])
+
+    def work_out(part: NDArray[np.int64]) -> None:
+        points[part] += exact_values(evaluator.variant, laid.after[part])
+
+    exact = np.flatnonzero(few)
+    parts = [exact[first : first + EXACT_AT_ONCE] for first in range(0, len(exact), EXACT_AT_ONCE)]
+    _in_lanes(evaluator.lanes, work_out, parts, Event())
     foreseen = np.full(boards.shape, -np.inf)
     foreseen[laid.game, laid.cell] = points
     return foreseen
@@ -312,7 +334,7 @@ class _Tally:
         return 1 / self.error**2 + self.played / self._variance()
 
     def _variance(self) -> NDArray[np.float64]:
-        """float64 [G, 1]: of the rollouts of one cell."""
+        """float64 [G, 1]: of the rollouts of one cell, as if their deals were not even."""
         played = np.maximum(self.played, 1)
         spread = (self.squares - self.total**2 / played).sum(axis=1)
         freedom = np.maximum(self.played - 1, 0).sum(axis=1)

@@ -9,8 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numba import njit
 
-from azx.runtime.rules import all_gains, tiles_left
+from azx.runtime.play import play_part
+from azx.runtime.players import GreedyPlayer
+from azx.runtime.records import Games
+from azx.runtime.rules import all_gains, every_placement, tiles_left
 from azx.runtime.search import endgame
+from azx.runtime.seeds import draw_orders, game_keys
 from azx.runtime.solver import Solution
 from azx.runtime.variant import MINI, STANDARD, Variant
 
@@ -63,3 +67,24 @@ def test_on_the_full_board_it_is_the_definition(seed: int, empty: int, close: in
         board[9:] = 9 + rng.permutation(18)[:10]
     board[rng.permutation(STANDARD.cells)[:empty]] = -1
     assert _value(STANDARD, board) == pytest.approx(_by_the_definition(STANDARD, board), abs=1e-5)
+
+
+def test_one_placement_ahead_it_is_the_mean_of_the_best() -> None:
+    """As many empty cells as are asked about, on boards of a greedy player: some lines are alive."""
+    orders = draw_orders(STANDARD, game_keys(8, 12))
+    cells = play_part(GreedyPlayer(STANDARD), orders, game_keys(8, 12))
+    boards = Games(STANDARD, orders, cells).boards()
+    for empty, games in ((3, 12), (4, 6), (5, 2)):
+        before = np.ascontiguousarray(boards[:games, STANDARD.cells - empty])
+        left = tiles_left(STANDARD, before)
+        best = np.zeros(left.shape)
+        for tile in range(STANDARD.tiles):
+            fits = np.flatnonzero(left[:, tile])
+            laid = every_placement(STANDARD, before[fits], np.full(len(fits), tile, np.int8))
+            worth = np.full((len(fits), STANDARD.cells), -np.inf)
+            after = endgame.exact_values(STANDARD, laid.after)
+            worth[laid.game, laid.cell] = laid.gain + after
+            best[fits, tile] = worth.max(axis=1, initial=-np.inf)
+        mean = best.sum(axis=1) / left.sum(axis=1)
+        np.testing.assert_allclose(endgame.exact_values(STANDARD, before), mean, rtol=0, atol=1e-9)
+        assert mean.max() > 1

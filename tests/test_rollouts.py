@@ -16,7 +16,7 @@ from azx.runtime.errors import UsageError
 from azx.runtime.evaluator import Evaluation, HashEvaluator
 from azx.runtime.play import play_part
 from azx.runtime.players import OnePlyPlayer, Player, PolicyPlayer
-from azx.runtime.playout import DOUBT, EXACT_AT_THE_END, play_out
+from azx.runtime.playout import DOUBT, EXACT_AT_THE_END, lay, play_out
 from azx.runtime.records import Games
 from azx.runtime.rollouts import (
     CLEARLY,
@@ -124,6 +124,25 @@ def test_games_played_out_mean_what_their_player_scores(
     assert abs(points.mean() - truth) < 4 * points.std() / np.sqrt(games)
 
 
+def test_where_a_game_played_out_lays_a_tile() -> None:
+    """Before the last turn that is not perfect play: what is laid can be seen after it."""
+    evaluator = HashEvaluator(STANDARD)
+    boards = random_boards(STANDARD, 400, 5)
+    boards = boards[(boards == EMPTY).sum(axis=1) == EXACT_AT_THE_END + 1]
+    tiles = np.array([np.setdiff1d(np.arange(27), board)[0] for board in boards], np.int8)
+    draws = np.full(boards.shape, EMPTY, dtype=np.int8)
+    draws[:, 0] = tiles
+    cells = lay(evaluator, boards, tiles)
+    after = boards.copy()
+    play_out(evaluator, after, draws, np.zeros(len(boards)))
+    assert len(boards) > 10
+    assert ((after != boards).sum(axis=1) == 1).all()
+    np.testing.assert_array_equal((after != boards).argmax(axis=1), cells)
+    logits = evaluator.evaluate(boards).policy_logits[np.arange(len(boards)), tiles]
+    likeliest = np.where(boards == EMPTY, logits, -np.inf).argmax(axis=1)
+    assert 0 < (cells != likeliest).mean() < 0.7, "second thoughts among them"
+
+
 def test_luck_is_most_of_the_spread(mini_solution: Solution) -> None:
     """A q that is off, of each cell and tile by itself, still tells most of the luck."""
     exact = PerfectPolicy(mini_solution)
@@ -224,6 +243,9 @@ def test_the_deals_are_fair_and_even() -> None:
         assert all(len(set(deal)) == empty - 1 for deal in made.tolist())
         for block in made[: 1400 // len(left) * len(left)].reshape(-1, len(left), empty - 1):
             assert (np.sort(block, axis=0) == left[:, None]).all()
+        # Two deals of a block are no more alike than others: not the same tiles, a turn later.
+        later = (made[:-1, 1] == made[1:, 0]).mean(), (made[:-1, 0] == made[1:, 1]).mean()
+        assert max(later) < 2.5 / len(left)
         # Whatever comes first, each of the others follows as often as by chance.
         pairs = np.zeros((27, 27))
         np.add.at(pairs, (made[:, 0], made[:, 1]), 1)

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import MICRO
-from search_ladder import begun, play_rung, rung_in, rung_of
+from search_ladder import begun, gained, play_rung, rung_in, rung_of
 
 from azx.runtime.errors import UsageError
 from azx.runtime.evaluator import HashEvaluator
 from azx.runtime.files import write_json
 from azx.runtime.seeds import draw_orders, game_keys
+from azx.runtime.stats import estimate
 
 ORDERS = draw_orders(MICRO, game_keys(3, 24))
 
@@ -38,8 +39,20 @@ def test_more_games_go_on_with_those_that_are_missing(monkeypatch: pytest.Monkey
 
 
 def test_searches_are_judged_by_their_moves() -> None:
-    assert _rung("2", 1)["judge"] == "moves"
+    assert _rung("2", 1)["judge"] == "moves:4+64"
     assert _rung("0", 1)["judge"] == "q"
+
+
+def test_only_those_that_were_judged_alike_are_pairs() -> None:
+    first = {"judge": "q", "score": [1, 5, 6], "without_luck": [1.0, 3.0, 5.0]}
+    other = {"judge": "q", "score": [2, 6], "without_luck": [2.0, 4.0]}
+    pairs = gained(other, first, "without_luck")
+    assert (pairs.mean, pairs.half_width) == (1.0, 0.0)
+    apart = gained({**other, "judge": "moves"}, first, "without_luck")
+    alone = estimate([2.0, 4.0]), estimate([1.0, 3.0, 5.0])
+    assert apart.mean == 0.0
+    assert apart.half_width == pytest.approx(np.hypot(*(a.half_width for a in alone)))
+    assert gained({**other, "judge": "moves"}, first, "score").half_width == 0.0, "same orders"
 
 
 def test_a_file_goes_on_with_its_own_model_and_orders(tmp_path: Path) -> None:
@@ -74,5 +87,5 @@ def test_a_rung_goes_on_with_its_own_judge() -> None:
     assert rung_in(found, "r400") is found["rungs"]["r400"]
     assert rung_in(found, "0")["judge"] == "q"
     del found["rungs"]["r400"]["judge"]  # as it was before there was a choice
-    with pytest.raises(UsageError, match="rollouts:400 was judged by one ply, not by moves"):
+    with pytest.raises(UsageError, match="rollouts:400 was judged by one ply, not by moves:4"):
         rung_in(found, "r400")

@@ -22,6 +22,9 @@ from azx.runtime.compiled import compiled, inlined, inner
 from azx.runtime.rules import what_is_left
 from azx.runtime.variant import Variant
 
+# Columns of a line.
+AXIS, LENGTH, NUMBER, PLACES = 0, 1, 2, 3
+
 
 @inlined
 def count_bits(bits):
@@ -77,10 +80,6 @@ def _lines_to_come(tables, board, lines):
         lines[count, NUMBER] = number
         count += 1
     return count
-
-
-# Columns of a line.
-AXIS, LENGTH, NUMBER, PLACES = 0, 1, 2, 3
 
 
 @inner
@@ -189,8 +188,9 @@ def exact_value(tables, board, unused, empty, left):
     kinds = _kinds(tables, lines, unused, numbers, rest)
     scale = (kinds + 1) ** np.arange(empty + 1)  # [E + 1] what a digit counts
     worth = np.empty(scale[empty])
-    # Boards that differ in the first digit alone are taken together: it says that nothing lies
-    # there, and neither `digits` nor `rest` know of it.
+    # Boards that differ in the first digit alone are taken together, so neither `digits` nor `rest`
+    # know of it. Where more tiles of a kind are laid than there are, `rest` is below 0; nothing
+    # leads to such a board.
     digits = np.full(empty, kinds, dtype=np.int64)
     rest[kinds - 1] -= empty - 1
     scales = np.empty(empty, dtype=np.int64)
@@ -228,7 +228,7 @@ def _exact_values(tables, boards, values):
 def exact_values(variant: Variant, boards: NDArray[np.int8]) -> NDArray[np.float64]:
     """float64 [B]: points to come from `boards` int8 [B, C] by perfect play.
 
-    0.02 milliseconds each with three empty cells, 0.3 with four, 9 with five.
+    0.02 milliseconds each with three empty cells, 0.3 with four, 9 with five, on a busy core.
     """
     values = np.empty(len(boards))
     _exact_values(variant.tables, boards, values)

@@ -80,7 +80,7 @@ def play(
             metavar="N",
             show_default=False,
             help="Instead of a search, play up to N games to their end for each move, less the "
-            "luck of their draws: 400 take a fifth of a second of one core.",
+            "luck of their draws: 600 take a fifth of a second of one core.",
         ),
     ] = None,
     root: RootOption = ROOTS[0],
