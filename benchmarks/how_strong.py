@@ -1,28 +1,26 @@
 """Write `docs/strength.md` and its figures: how strong is a network, and what pays its points?
 
     pip install '.[report]'
-    python benchmarks/search_ladder.py models/standard.onnx --orders eval_orders.npy \\
-        --out ladder.json
     python benchmarks/how_strong.py models/standard.onnx --orders eval_orders.npy \\
-        --peers eval_peers.csv --recorded recorded_games.json --ladder ladder.json
+        --peers eval_peers.csv --recorded recorded_games.json
 
-Policy and one ply play all the orders here; the searched rungs come from the ladder's file.
+Policy and one ply play all the orders here; what search adds comes from the model's card, which
+`model_cards.py` writes first.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import strength_figures as figures
+from measured import this_commit
 from model_cards import read_peers
 from numpy.typing import NDArray
-from search_ladder import gained, shown_name
 
 from azx.cli.reports.figures import histogram
 from azx.runtime.bench.machine import machine
@@ -46,7 +44,6 @@ class Rung:
 
     name: str
     strength: Estimate  # the score, the luck taken out
-    more: Estimate  # than the first
     milliseconds: float  # a move, many games in step
 
 
@@ -78,23 +75,21 @@ def line_kinds(variant: Variant) -> tuple[list[int], list[int]]:
     return lengths, sorted({number for values in variant.values for number in values})
 
 
-def ladder_rungs(path: Path | None, sha256: str) -> list[Rung]:
-    """The rungs of `search_ladder.py`'s file."""
-    if path is None:
-        return []
-    found: dict[str, Any] = json.loads(path.read_text())
+def ladder_rungs(card: Path, sha256: str) -> list[Rung]:
+    """One ply and the searches on the model's card; `SystemExit` where it is of another model."""
+    found: dict[str, Any] = json.loads(card.read_text())
     if found["sha256"] != sha256:
-        raise SystemExit(f"{path} is of another model: {found['sha256'][:12]}")
-    first = next(iter(found["rungs"].values()))
+        raise SystemExit(f"{card} is of another model, {found['sha256'][:12]}: write it anew first")
     return [
-        Rung(
-            shown_name(name),
-            estimate(rung["without_luck"]),
-            gained(rung, first, "without_luck"),
-            1000 * sum(rung["seconds"]) / len(rung["score"]) / 19,
-        )
-        for name, rung in found["rungs"].items()
+        Rung(name, _strength(figure), 1000 / figure["games_per_second"] / 19)
+        for name, figure in found["figures"].items()
+        if name != "policy"
     ]
+
+
+def _strength(figure: dict[str, Any]) -> Estimate:
+    low, high = figure["without_luck"]["ci95"]
+    return Estimate(figure["without_luck"]["mean"], (high - low) / 2, figure["games"])
 
 
 def score_rows(
@@ -121,12 +116,15 @@ def _signed(difference: Any) -> str:
 
 
 def ladder_rows(rungs: list[Rung]) -> list[str]:
-    """Each rung, and the difference to the first."""
+    """Each rung, and how much more it has than the first."""
     lines = ["| player | games | luck out | difference | ms a move |", "|---" * 5 + "|"]
+    first = rungs[0].strength
     for rung in rungs:
+        sure = float(np.hypot(rung.strength.half_width, first.half_width))
+        more = Estimate(rung.strength.mean - first.mean, sure, rung.strength.count)
         lines.append(
             f"| {rung.name} | {rung.strength.count:,} | {rung.strength} | "
-            f"{'' if rung is rungs[0] else _signed(rung.more)} | {rung.milliseconds:.2f} |"
+            f"{'' if rung is rungs[0] else _signed(more)} | {rung.milliseconds:.3g} |"
         )
     return lines
 
@@ -170,13 +168,6 @@ def turn_by_turn(games: Games, foreseen: NDArray[np.float64]) -> list[str]:
     return lines
 
 
-def _commit() -> str:
-    said = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], cwd=DOCS, capture_output=True, text=True
-    )
-    return said.stdout.strip() or "unknown"
-
-
 def page(sections: dict[str, list[str]]) -> str:
     """Markdown from headings and their lines."""
     parts = ["# How strong is it?"]
@@ -192,7 +183,6 @@ def main() -> None:
     parser.add_argument("--orders", type=Path, required=True)
     parser.add_argument("--peers", type=Path)
     parser.add_argument("--recorded", type=Path)
-    parser.add_argument("--ladder", type=Path, help="what search_ladder.py wrote for this model")
     parser.add_argument("--out", type=Path, default=DOCS / "strength.md")
     arguments = parser.parse_args()
     evaluator = open_model(arguments.model, provider="cpu")
@@ -223,9 +213,9 @@ def main() -> None:
     on = machine()
     sections = {
         "": [
-            f"`{arguments.model.name}` ({sha256[:12]}), commit {_commit()}, on {on['processor']}, "
-            f"{on['cores_available']} cores. Written by `python benchmarks/how_strong.py`; "
-            "nothing was trained or chosen on these orders. Intervals are 95%."
+            f"`{arguments.model.name}` ({sha256[:12]}), commit {this_commit()}, on "
+            f"{on['processor']}, {on['cores_available']} cores. Written by "
+            "`python benchmarks/how_strong.py`; nothing was trained or chosen on these orders. Intervals are 95%."
         ],
         f"Scores on {len(orders):,} orders": [
             *score_rows(players, peers),
@@ -235,7 +225,7 @@ def main() -> None:
             "![Distribution of scores](strength/scores.svg)",
         ],
     }
-    if rungs := ladder_rungs(arguments.ladder, sha256):
+    if rungs := ladder_rungs(arguments.model.with_suffix(".json"), sha256):
         drawn = figures.ladder(
             [r.name for r in rungs],
             [r.strength for r in rungs],
@@ -244,8 +234,8 @@ def main() -> None:
         write_text(pictures / "ladder.svg", drawn)
         sections["What search and rollouts add"] = [
             "On the first so many of the same orders. The luck of the draws is taken out, which "
-            "leaves the mean where it is: for one ply as in [review.md](review.md), for searches "
-            "by what each of their moves gains on a game played out "
+            "leaves the mean where it is: by what the network or a search foresees "
+            "([review.md](review.md)), for rollouts by what each move gains on a game played out "
             "(`benchmarks/advantages.py`). Differences are to the first line. `mcts:N` is a tree "
             "of N simulations for each move, `rollouts:N` are up to N games played to their end. "
             "Milliseconds are of one core with many games "

@@ -8,7 +8,9 @@
 
 For `standard`: the mean score on the orders, the same with the luck of the draws taken out (which
 leaves the mean as it is: docs/review.md), and the paired difference to other players' scores on the
-same orders. For `mini`: the exact expected score beside the optimum.
+same orders. What the card already says of the same model is kept, unless it is measured anew or
+dropped: `--drop rollouts:400` after a change of rollouts. For `mini`: the exact expected score
+beside the optimum.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from measured import measured_here
 from numpy.typing import NDArray
 from search_ladder import shown_name
 
@@ -43,8 +46,12 @@ def strength(
     without_luck: NDArray[np.float64],
     seconds: float,
     peers: dict[str, NDArray[np.int64]],
+    measured: dict[str, str],
 ) -> dict[str, Any]:
-    """What is said of a player by its scores [N] on the first N orders, which took `seconds`."""
+    """What is said of a player by its scores [N] on the first N orders, which took `seconds`.
+
+    `measured` says where that was.
+    """
     found, luck_out = estimate(scores), estimate(without_luck)
     against = {}
     for name, theirs in peers.items():
@@ -55,8 +62,9 @@ def strength(
         "mean": round(found.mean, 2),
         "ci95": _rounded(found.ci95),
         "without_luck": {"mean": round(luck_out.mean, 2), "ci95": _rounded(luck_out.ci95)},
-        "games_per_second": round(len(scores) / seconds, 1),
+        "games_per_second": float(f"{len(scores) / seconds:.4g}"),
         "against": against,
+        "measured": measured,
     }
 
 
@@ -68,7 +76,7 @@ def policy_strength(
     games = play_games(PolicyPlayer(evaluator), orders, game_keys(0, len(orders)))
     seconds = time.perf_counter() - began
     scores = games.scores().astype(np.float64)
-    return strength(scores, scores - luck_of(evaluator, games), seconds, peers)
+    return strength(scores, scores - luck_of(evaluator, games), seconds, peers, measured_here())
 
 
 def ladder_strength(
@@ -80,7 +88,11 @@ def ladder_strength(
         raise SystemExit(f"{path} is of another model: {found['sha256'][:12]}, not {sha256[:12]}")
     return {
         shown_name(name): strength(
-            np.array(rung["score"]), np.array(rung["without_luck"]), sum(rung["seconds"]), peers
+            np.array(rung["score"]),
+            np.array(rung["without_luck"]),
+            sum(rung["seconds"]),
+            peers,
+            rung["measured"],
         )
         for name, rung in found["rungs"].items()
     }
@@ -93,6 +105,21 @@ def _rounded(interval: tuple[float, float]) -> list[float]:
 def _said(figure: dict[str, Any]) -> str:
     low, high = figure["ci95"]
     return f"{figure['mean']:.2f} ({low:.2f} to {high:.2f})"
+
+
+def _measured(figure: dict[str, Any]) -> str:
+    where = figure.get("measured")  # cards of before do not say
+    return f"`{where['commit']}`, {where['processor']}" if where else ""
+
+
+def figures_of_before(card: Path, sha256: str, dropped: list[str]) -> dict[str, Any]:
+    """What `card` says of the model of this hash, but for the players that are `dropped`."""
+    if not card.exists():
+        return {}
+    found: dict[str, Any] = json.loads(card.read_text())
+    if found["sha256"] != sha256:
+        return {}
+    return {name: figure for name, figure in found["figures"].items() if name not in dropped}
 
 
 def exact_figures(evaluator: Evaluator) -> dict[str, Any]:
@@ -130,8 +157,9 @@ def rows(figures: dict[str, Any]) -> list[str]:
             if name != "optimum"
         ]
     head = [
-        "| player | games | mean score, 95% interval | luck taken out | against others in pairs |",
-        "|---|---|---|---|---|",
+        "| player | games | mean score, 95% interval | luck taken out | against others in pairs "
+        "| measured at |",
+        "|---|---|---|---|---|---|",
     ]
     return head + [
         f"| {name} | {f['games']:,} | {_said(f)} | {_said(f['without_luck'])} | "
@@ -139,7 +167,7 @@ def rows(figures: dict[str, Any]) -> list[str]:
             f"{peer} {d['mean']:+.2f} ({d['ci95'][0]:+.2f} to {d['ci95'][1]:+.2f})"
             for peer, d in f["against"].items()
         )
-        + " |"
+        + f" | {_measured(f)} |"
         for name, f in figures.items()
     ]
 
@@ -197,6 +225,7 @@ def main() -> None:
     parser.add_argument("--orders", type=Path, help="orders to play, .npy")
     parser.add_argument("--peers", type=Path, help="others' scores on them, .csv")
     parser.add_argument("--ladder", type=Path, help="what search_ladder.py wrote for this model")
+    parser.add_argument("--drop", nargs="*", default=[], metavar="PLAYER", help="no longer true")
     arguments = parser.parse_args()
     evaluator = open_model(arguments.model, provider="cpu")
     if evaluator.variant == MINI:
@@ -206,7 +235,9 @@ def main() -> None:
             parser.error(f"a model of {evaluator.variant.name} needs --orders")
         orders = read_orders(arguments.orders, evaluator.variant)
         peers = read_peers(arguments.peers)
-        figures = {"policy": policy_strength(evaluator, orders, peers)}
+        card_file = arguments.model.with_suffix(".json")
+        figures = figures_of_before(card_file, evaluator.model.sha256, arguments.drop)
+        figures |= {"policy": policy_strength(evaluator, orders, peers)}
         if arguments.ladder:
             figures |= ladder_strength(arguments.ladder, evaluator.model.sha256, peers)
     card, sha256 = evaluator.model.card, evaluator.model.sha256

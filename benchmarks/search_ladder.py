@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 from advantages import EACH, FROM_THE_START, strengths
+from measured import measured_here
 from numpy.typing import NDArray
 
 from azx.runtime.errors import UsageError
@@ -114,7 +115,8 @@ def rung_in(found: dict[str, Any], name: str) -> dict[str, Any]:
     Its mean would be right all the same, but not what is said of its games.
     """
     judge = judge_of(name)
-    new = {"judge": judge, "score": [], "without_luck": [], "seconds": []}
+    lists: dict[str, Any] = {"score": [], "without_luck": [], "seconds": []}
+    new = {"judge": judge, "measured": measured_here(), **lists}
     kept: dict[str, Any] = found["rungs"].setdefault(name, new)
     if kept.get("judge") != judge:
         raise UsageError(

@@ -70,7 +70,7 @@ def test_on_the_full_board_it_is_the_definition(seed: int, empty: int, close: in
 
 
 def test_one_placement_ahead_it_is_the_mean_of_the_best() -> None:
-    """As many empty cells as are asked about, on boards of a greedy player: some lines are alive."""
+    """As many empty cells as are asked about, on a greedy player's boards: some lines are alive."""
     orders = draw_orders(STANDARD, game_keys(8, 12))
     cells = play_part(GreedyPlayer(STANDARD), orders, game_keys(8, 12))
     boards = Games(STANDARD, orders, cells).boards()
