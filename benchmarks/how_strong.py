@@ -215,7 +215,8 @@ def main() -> None:
         "": [
             f"`{arguments.model.name}` ({sha256[:12]}), commit {this_commit()}, on "
             f"{on['processor']}, {on['cores_available']} cores. Written by "
-            "`python benchmarks/how_strong.py`; nothing was trained or chosen on these orders. Intervals are 95%."
+            "`python benchmarks/how_strong.py`; nothing was trained or chosen on these orders. "
+            "Intervals are 95%."
         ],
         f"Scores on {len(orders):,} orders": [
             *score_rows(players, peers),
