@@ -10,8 +10,8 @@ each played out beside the move that the game played out would make there (Kakad
 
 in the mean over games of the player. Most moves are the same and gain 0 for certain; the others are
 played out on both sides with the same draws, which the player did not see. So the luck of its own
-draws is hardly in it, and a game deviates by half of what luck taken out by a search leaves
-(docs/log.md).
+draws is hardly in it, and a game's variance is less than half of what luck taken out by a search of
+16 simulations leaves (docs/log.md).
 """
 
 from __future__ import annotations
