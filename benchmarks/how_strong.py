@@ -185,6 +185,7 @@ def main() -> None:
     parser.add_argument("--recorded", type=Path)
     parser.add_argument("--out", type=Path, default=DOCS / "strength.md")
     arguments = parser.parse_args()
+    commit = this_commit()  # before the figures are written
     evaluator = open_model(arguments.model, provider="cpu")
     variant, sha256 = evaluator.variant, evaluator.model.sha256
     orders = read_orders(arguments.orders, variant)
@@ -213,7 +214,7 @@ def main() -> None:
     on = machine()
     sections = {
         "": [
-            f"`{arguments.model.name}` ({sha256[:12]}), commit {this_commit()}, on "
+            f"`{arguments.model.name}` ({sha256[:12]}), commit {commit}, on "
             f"{on['processor']}, {on['cores_available']} cores. Written by "
             "`python benchmarks/how_strong.py`; nothing was trained or chosen on these orders. "
             "Intervals are 95%."
