@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import strength_figures as figures
 from measured import this_commit
-from model_cards import read_peers
+from model_cards import origin_of, read_peers
 from numpy.typing import NDArray
 
 from azx.cli.reports.figures import histogram
@@ -45,6 +45,7 @@ class Rung:
     name: str
     strength: Estimate  # the score, the luck taken out
     milliseconds: float  # a move, many games in step
+    measured: str  # the commit and the processor, where the card says them
 
 
 def finished_lines(games: Games) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -81,7 +82,7 @@ def ladder_rungs(card: Path, sha256: str) -> list[Rung]:
     if found["sha256"] != sha256:
         raise SystemExit(f"{card} is of another model, {found['sha256'][:12]}: write it anew first")
     return [
-        Rung(name, _strength(figure), 1000 / figure["games_per_second"] / 19)
+        Rung(name, _strength(figure), 1000 / figure["games_per_second"] / 19, origin_of(figure))
         for name, figure in found["figures"].items()
         if name != "policy"
     ]
@@ -117,14 +118,15 @@ def _signed(difference: Any) -> str:
 
 def ladder_rows(rungs: list[Rung]) -> list[str]:
     """Each rung, and how much more it has than the first."""
-    lines = ["| player | games | luck out | difference | ms a move |", "|---" * 5 + "|"]
+    lines = ["| player | games | luck out | difference | ms a move | measured at |"]
+    lines.append("|---" * 6 + "|")
     first = rungs[0].strength
     for rung in rungs:
         sure = float(np.hypot(rung.strength.half_width, first.half_width))
         more = Estimate(rung.strength.mean - first.mean, sure, rung.strength.count)
         lines.append(
             f"| {rung.name} | {rung.strength.count:,} | {rung.strength} | "
-            f"{'' if rung is rungs[0] else _signed(more)} | {rung.milliseconds:.3g} |"
+            f"{'' if rung is rungs[0] else _signed(more)} | {rung.milliseconds:.3g} | {rung.measured} |"
         )
     return lines
 

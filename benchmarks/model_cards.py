@@ -107,7 +107,8 @@ def _said(figure: dict[str, Any]) -> str:
     return f"{figure['mean']:.2f} ({low:.2f} to {high:.2f})"
 
 
-def _measured(figure: dict[str, Any]) -> str:
+def origin_of(figure: dict[str, Any]) -> str:
+    """The commit and the processor that a figure was measured with, for people."""
     where = figure.get("measured")  # cards of before do not say
     return f"`{where['commit']}`, {where['processor']}" if where else ""
 
@@ -167,7 +168,7 @@ def rows(figures: dict[str, Any]) -> list[str]:
             f"{peer} {d['mean']:+.2f} ({d['ci95'][0]:+.2f} to {d['ci95'][1]:+.2f})"
             for peer, d in f["against"].items()
         )
-        + f" | {_measured(f)} |"
+        + f" | {origin_of(f)} |"
         for name, f in figures.items()
     ]
 
