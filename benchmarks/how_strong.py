@@ -126,7 +126,8 @@ def ladder_rows(rungs: list[Rung]) -> list[str]:
         more = Estimate(rung.strength.mean - first.mean, sure, rung.strength.count)
         lines.append(
             f"| {rung.name} | {rung.strength.count:,} | {rung.strength} | "
-            f"{'' if rung is rungs[0] else _signed(more)} | {rung.milliseconds:.3g} | {rung.measured} |"
+            f"{'' if rung is rungs[0] else _signed(more)} | {rung.milliseconds:.3g} | "
+            f"{rung.measured} |"
         )
     return lines
 
