@@ -22,9 +22,7 @@ from numpy.typing import NDArray
 from azx.runtime.evaluator import Evaluator
 from azx.runtime.playout import EXACT_AT_THE_END, lay
 from azx.runtime.records import Games
-from azx.runtime.rollouts import Rows, played_out
-from azx.runtime.rules import every_placement
-from azx.runtime.search.endgame import exact_values
+from azx.runtime.rollouts import Rows, foreseen, played_out
 
 #: Games played out after each of two moves that differ.
 EACH = 64
@@ -62,11 +60,16 @@ def advantages(evaluator: Evaluator, games: Games, keys: NDArray[np.uint64]) -> 
     Games played out end in perfect play: there a placement gains 0 or less, exactly.
     """
     cells, boards = games.variant.cells, games.boards()
-    gained = np.zeros(games.cells.shape)
+    gained, rows = np.zeros(games.cells.shape), np.arange(len(games))
     for turn in range(cells):
         before, drawn = np.ascontiguousarray(boards[:, turn]), games.orders[:, turn].copy()
-        judge = _by_games if cells - turn > EXACT_AT_THE_END else _exactly
-        gained[:, turn] = judge(evaluator, before, drawn, games.cells[:, turn], keys)
+        chosen = games.cells[:, turn]
+        if cells - turn > EXACT_AT_THE_END:
+            usual = lay(evaluator, before, drawn)
+            gained[:, turn] = _by_games(evaluator, before, drawn, chosen, usual, keys)
+        else:
+            worth = foreseen(evaluator, before, drawn)
+            gained[:, turn] = worth[rows, chosen] - worth.max(axis=1)
     return gained
 
 
@@ -75,11 +78,11 @@ def _by_games(
     boards: NDArray[np.int8],
     tiles: NDArray[np.int8],
     chosen: NDArray[np.int8],
+    usual: NDArray[np.int8],
     keys: NDArray[np.uint64],
 ) -> NDArray[np.float64]:
-    """What `chosen` [N] gains, by games played out after it and after the usual cell."""
-    usual, gained = lay(evaluator, boards, tiles), np.zeros(len(boards))
-    other = np.flatnonzero(usual != chosen)
+    """float64 [N]: what `chosen` [N] gains on `usual` [N], by games played out after both."""
+    gained, other = np.zeros(len(boards)), np.flatnonzero(usual != chosen)
     if len(other):
         both = np.stack((chosen[other], usual[other]), axis=1)
         rows = Rows(
@@ -90,17 +93,3 @@ def _by_games(
         made = played_out(evaluator, boards, tiles, keys, rows).reshape(len(other), 2, EACH)
         gained[other] = (made[:, 0] - made[:, 1]).mean(axis=1)
     return gained
-
-
-def _exactly(
-    evaluator: Evaluator,
-    boards: NDArray[np.int8],
-    tiles: NDArray[np.int8],
-    chosen: NDArray[np.int8],
-    keys: NDArray[np.uint64],
-) -> NDArray[np.float64]:
-    """What `chosen` [N] gives away, 0 or less, where perfect play would lay better."""
-    laid = every_placement(evaluator.variant, boards, tiles)
-    worth = np.full(boards.shape, -np.inf)
-    worth[laid.game, laid.cell] = laid.gain + exact_values(evaluator.variant, laid.after)
-    return worth[np.arange(len(boards)), chosen] - worth.max(axis=1)

@@ -32,7 +32,7 @@ from azx.runtime.players import OnePlyPlayer, PolicyPlayer
 from azx.runtime.records import Games, read_games, read_orders
 from azx.runtime.review import one_ply_judge, review_games
 from azx.runtime.seeds import game_keys
-from azx.runtime.stats import Estimate, estimate, paired_difference
+from azx.runtime.stats import Estimate, difference, estimate, paired_difference
 from azx.runtime.variant import Variant
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -120,10 +120,8 @@ def ladder_rows(rungs: list[Rung]) -> list[str]:
     """Each rung, and how much more it has than the first."""
     lines = ["| player | games | luck out | difference | ms a move | measured at |"]
     lines.append("|---" * 6 + "|")
-    first = rungs[0].strength
     for rung in rungs:
-        sure = float(np.hypot(rung.strength.half_width, first.half_width))
-        more = Estimate(rung.strength.mean - first.mean, sure, rung.strength.count)
+        more = difference(rung.strength, rungs[0].strength)
         lines.append(
             f"| {rung.name} | {rung.strength.count:,} | {rung.strength} | "
             f"{'' if rung is rungs[0] else _signed(more)} | {rung.milliseconds:.3g} | "
@@ -191,6 +189,7 @@ def main() -> None:
     commit = this_commit()  # before the figures are written
     evaluator = open_model(arguments.model, provider="cpu")
     variant, sha256 = evaluator.variant, evaluator.model.sha256
+    rungs = ladder_rungs(arguments.model.with_suffix(".json"), sha256)
     orders = read_orders(arguments.orders, variant)
     peers = read_peers(arguments.peers)
     keys = game_keys(0, len(orders))
@@ -230,7 +229,7 @@ def main() -> None:
             "![Distribution of scores](strength/scores.svg)",
         ],
     }
-    if rungs := ladder_rungs(arguments.model.with_suffix(".json"), sha256):
+    if rungs:
         drawn = figures.ladder(
             [r.name for r in rungs],
             [r.strength for r in rungs],

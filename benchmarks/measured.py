@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-from pathlib import Path
-
+from azx.cli.export import commit
 from azx.runtime.bench.machine import machine
 
 
 def this_commit() -> str:
-    """The commit of the working tree, `-dirty` where it has changes; 'unknown' outside of git."""
-    said = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-    )
-    return said.stdout.strip() or "unknown"
+    """The commit of the checkout, short, with `-dirty` where files differ from it."""
+    name, dash, state = commit().partition("-")
+    return name[:7] + dash + state
 
 
 def measured_here() -> dict[str, str]:

@@ -229,6 +229,7 @@ def main() -> None:
     parser.add_argument("--drop", nargs="*", default=[], metavar="PLAYER", help="no longer true")
     arguments = parser.parse_args()
     evaluator = open_model(arguments.model, provider="cpu")
+    card_file = arguments.model.with_suffix(".json")
     if evaluator.variant == MINI:
         figures = exact_figures(evaluator)
     else:
@@ -236,7 +237,6 @@ def main() -> None:
             parser.error(f"a model of {evaluator.variant.name} needs --orders")
         orders = read_orders(arguments.orders, evaluator.variant)
         peers = read_peers(arguments.peers)
-        card_file = arguments.model.with_suffix(".json")
         figures = figures_of_before(card_file, evaluator.model.sha256, arguments.drop)
         figures |= {"policy": policy_strength(evaluator, orders, peers)}
         if arguments.ladder:
@@ -244,9 +244,7 @@ def main() -> None:
     card, sha256 = evaluator.model.card, evaluator.model.sha256
     name = arguments.model.stem
     about = {k: v for k, v in card.to_json().items() if k not in ("golden", "parameters")}
-    write_json(
-        arguments.model.with_suffix(".json"), {"sha256": sha256, "figures": figures, "card": about}
-    )
+    write_json(card_file, {"sha256": sha256, "figures": figures, "card": about})
     write_text(arguments.model.with_suffix(".md"), markdown(name, card, sha256, figures))
     print("\n".join(rows(figures)))
 

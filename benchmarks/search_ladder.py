@@ -39,7 +39,7 @@ from azx.runtime.review import luck_of
 from azx.runtime.rollouts import Rollouts
 from azx.runtime.search import Budget
 from azx.runtime.seeds import game_keys
-from azx.runtime.stats import Estimate, estimate, paired_difference
+from azx.runtime.stats import Estimate, difference, estimate, paired_difference
 
 #: Games between two savings.
 PART = 250
@@ -151,9 +151,7 @@ def gained(rung: dict[str, Any], first: dict[str, Any], kind: str) -> Estimate:
     Where their luck was judged otherwise the pairs have nothing in common, and all games count.
     """
     if kind == "without_luck" and rung["judge"] != first["judge"]:
-        ours, theirs = estimate(rung[kind]), estimate(first[kind])
-        sure = float(np.hypot(ours.half_width, theirs.half_width))
-        return Estimate(ours.mean - theirs.mean, sure, ours.count)
+        return difference(estimate(rung[kind]), estimate(first[kind]))
     count = min(len(rung[kind]), len(first[kind]))
     return paired_difference(rung[kind][:count], first[kind][:count])
 
@@ -168,10 +166,10 @@ def rows(rungs: dict[str, dict[str, Any]]) -> list[str]:
     for name, rung in rungs.items():
         shown = [shown_name(name), str(len(rung["score"]))]
         for kind in ("score", "without_luck"):
-            difference = gained(rung, first, kind)
+            more = gained(rung, first, kind)
             shown += [
                 str(estimate(rung[kind])),
-                f"{difference.mean:+.2f} ± {difference.half_width:.2f}",
+                f"{more.mean:+.2f} ± {more.half_width:.2f}",
             ]
         shown.append(f"{len(rung['score']) / sum(rung['seconds']):.1f}")
         lines.append("| " + " | ".join(shown) + " |")

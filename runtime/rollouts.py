@@ -136,7 +136,7 @@ class RolloutPlayer:
     def _judged(
         self, boards: NDArray[np.int8], tiles: NDArray[np.int8], keys: NDArray[np.uint64]
     ) -> Worth:
-        tally = _Tally(_foreseen(self.evaluator, boards, tiles), boards, self.budget.count)
+        tally = _Tally(foreseen(self.evaluator, boards, tiles), boards, self.budget.count)
         while len((rows := tally.next_rows()).game):
             tally.add(rows, played_out(self.evaluator, boards, tiles, keys, rows))
             tally.drop_the_beaten()
@@ -235,24 +235,25 @@ def _deal(keys, boards, tiles, game, deal, kinds, draws):  # type: ignore[no-unt
             draws[i, k] = deck[(deal[i] + offset[k]) % left]
 
 
-def _foreseen(
+def foreseen(
     evaluator: Evaluator, boards: NDArray[np.int8], tiles: NDArray[np.int8]
 ) -> NDArray[np.float64]:
     """float64 [G, C]: gain + value of each of `tiles` [G] there; exact where few cells are left."""
     laid = every_placement(evaluator.variant, boards, tiles)
     points = laid.gain.astype(np.float64)
-    few = (laid.after == EMPTY).sum(axis=1) <= EXACT_AFTER_THE_MOVE
+    empty = (laid.after == EMPTY).sum(axis=1)
+    few = empty <= EXACT_AFTER_THE_MOVE
     points[~few] += evaluator.evaluate(laid.after[~few]).value
 
     def work_out(part: NDArray[np.int64]) -> None:
         points[part] += exact_values(evaluator.variant, laid.after[part])
 
     exact = np.flatnonzero(few)
-    parts = [exact[first : first + EXACT_AT_ONCE] for first in range(0, len(exact), EXACT_AT_ONCE)]
+    parts = (exact[places] for places in _alike(empty[exact], EXACT_AT_ONCE))
     _in_lanes(evaluator.lanes, work_out, parts, Event())
-    foreseen = np.full(boards.shape, -np.inf)
-    foreseen[laid.game, laid.cell] = points
-    return foreseen
+    worth = np.full(boards.shape, -np.inf)
+    worth[laid.game, laid.cell] = points
+    return worth
 
 
 def value_error(boards: NDArray[np.int8]) -> NDArray[np.float64]:
@@ -273,7 +274,7 @@ class _Tally:
     """What is known of each cell of G decisions, and which of them are still played out."""
 
     def __init__(self, foreseen: NDArray[np.float64], boards: NDArray[np.int8], count: int) -> None:
-        """`foreseen` [G, C] as by `_foreseen`; at most `count` rollouts are to come.
+        """`foreseen` [G, C] as by the function; at most `count` rollouts are to come.
 
         They are fewer the less the values are wrong: early games spread most and tell least.
         """

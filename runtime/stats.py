@@ -43,3 +43,8 @@ def paired_difference(a: ArrayLike, b: ArrayLike) -> Estimate:
     if first.shape != second.shape:
         raise ValueError(f"pairs need as many of each: {first.shape} and {second.shape}")
     return estimate(first - second)
+
+
+def difference(a: Estimate, b: Estimate) -> Estimate:
+    """a - b of means that have nothing in common: of other games, or judged otherwise."""
+    return Estimate(a.mean - b.mean, float(np.hypot(a.half_width, b.half_width)), a.count)

@@ -20,7 +20,7 @@ from azx.runtime.bench.machine import runs_on
 from azx.runtime.bench.result import Result
 from azx.runtime.bench.rounds import noise_of, ratio_of
 from azx.runtime.errors import UsageError
-from azx.runtime.stats import estimate, paired_difference
+from azx.runtime.stats import difference, estimate, paired_difference
 
 #: What must be alike for times to be compared.
 SAME_MACHINE = ("processor", "cores_available", "system")
@@ -158,18 +158,16 @@ def _strengths(first: Result, second: Result, names: dict[str, str]) -> Iterator
             # Early stopping may have ended one before the other: both played the first orders.
             old, new = (scores[: min(len(old), len(new))] for scores in (old, new))
             found = paired_difference(new, old)
-            difference, half = found.mean, found.half_width
         else:
-            a, b = estimate(old), estimate(new)
-            difference, half = b.mean - a.mean, float(np.hypot(a.half_width, b.half_width))
+            found = difference(estimate(new), estimate(old))
         scale = abs(float(np.mean(old))) or 1.0
         yield Change(
             f"points, {entrant['name']}",
             float(np.mean(old)),
             float(np.mean(new)),
-            difference / scale,
-            (difference - half) / scale,
-            (difference + half) / scale,
+            found.mean / scale,
+            found.ci95[0] / scale,
+            found.ci95[1] / scale,
             0.0,
         )
 
