@@ -21,7 +21,7 @@ from azx.cli.terminal import counted
 from azx.runtime.models import shipped_model
 from azx.runtime.onnx_evaluator import open_model
 from azx.runtime.records import read_games
-from azx.runtime.review import Totals, one_ply_judge, review_games, search_judge
+from azx.runtime.review import Totals, one_ply_judge, review_games, rollout_judge
 from azx.runtime.stats import Z95
 
 
@@ -47,14 +47,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("games", type=Path, help="recorded games, .json with players")
     parser.add_argument("--model", type=Path, help="the judge, the shipped network if not given")
-    parser.add_argument("--simulations", type=int, default=0, help="0 is one ply")
+    parser.add_argument("--rollouts", type=int, default=0, help="of each decision; 0 is one ply")
     arguments = parser.parse_args()
     games = read_games(arguments.games)
     listed = json.loads(arguments.games.read_text())
     model = arguments.model or shipped_model(games.variant.name)
     evaluator = open_model(model, games.variant, provider="cpu")
-    simulations = arguments.simulations
-    judge = search_judge(evaluator, simulations) if simulations else one_ply_judge(evaluator)
+    rollouts = arguments.rollouts
+    judge = rollout_judge(evaluator, rollouts) if rollouts else one_ply_judge(evaluator)
     totals = review_games(games, judge).totals
 
     # By player, the games in the order of their numbers.
@@ -65,7 +65,7 @@ def main() -> None:
         )
         for player in dict.fromkeys(game["player"] for game in listed)
     }
-    how = counted(simulations, "simulation") if simulations else "one ply"
+    how = f"at most {counted(rollouts, 'rollout')}" if rollouts else "one ply"
     print(f"judge: {how} of {model} ({evaluator.model.sha256[:12]})\n")
     names = [name.replace("_", " ") for name in Totals._fields]
     print("| player | games | " + " | ".join(names) + " |")

@@ -39,6 +39,7 @@ from azx.runtime.evaluator import Evaluator
 from azx.runtime.play import parts
 from azx.runtime.players import one_ply_worth
 from azx.runtime.records import Games
+from azx.runtime.rollouts import RolloutPlayer, Rollouts
 from azx.runtime.rules import EMPTY, all_gains, tiles_left
 from azx.runtime.search import Budget, Search
 from azx.runtime.search.room import games_that_fit
@@ -151,6 +152,20 @@ def search_judge(evaluator: Evaluator, simulations: int) -> Judge:
             keys = position_keys(boards[part], tiles[part])
             values[part] = search.run(boards[part], tiles[part], keys).values
         return np.where(boards == EMPTY, values, -np.inf)
+
+    return judge
+
+
+def rollout_judge(evaluator: Evaluator, rollouts: int) -> Judge:
+    """What games played to their end say of each cell, at most `rollouts` of them a decision.
+
+    The strongest judge. As with a search, a decision is judged the same in any review.
+    `UsageError` where the network has no q.
+    """
+    player = RolloutPlayer(evaluator, Rollouts(rollouts))
+
+    def judge(boards: NDArray[np.int8], tiles: NDArray[np.int8]) -> NDArray[np.floating]:
+        return player.worth(boards, tiles, position_keys(boards, tiles)).points
 
     return judge
 

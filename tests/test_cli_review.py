@@ -15,7 +15,7 @@ from azx.runtime.onnx_evaluator import open_model
 from azx.runtime.play import play_games
 from azx.runtime.players import GreedyPlayer
 from azx.runtime.records import Games, write_games
-from azx.runtime.review import one_ply_judge, review_games, search_judge
+from azx.runtime.review import one_ply_judge, review_games, rollout_judge, search_judge
 from azx.runtime.seeds import draw_orders, game_keys
 from azx.runtime.variant import MINI
 
@@ -126,6 +126,20 @@ def test_the_json_holds_every_figure(
             assert [move[name] for move in listed["moves"]] == pytest.approx(of[number].tolist())
         assert [move["cell"] for move in listed["moves"]] == games.cells[number].tolist()
         assert listed["moves"][-1]["foreseen"] == listed["score"]
+
+
+def test_judged_by_rollouts(mini: Path, record: tuple[Path, Games], tmp_path: Path) -> None:
+    path, games = record
+    out = tmp_path / "review.json"
+    good(run("review", path, "--model", mini, "--rollouts", 20, "--json", out))
+    found = json.loads(out.read_text())
+    judged = review_games(games, rollout_judge(open_model(mini), 20))
+    assert found["judge"] == "at most 20 rollouts"
+    assert [listed["luck"] for listed in found["games"]] == pytest.approx(
+        judged.luck.sum(axis=1).tolist()
+    )
+    both = ("--rollouts", 20, "--simulations", 2)
+    refused(run("review", path, "--model", mini, *both), "--rollouts is a judge of its own")
 
 
 class Page(HTMLParser):

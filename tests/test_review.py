@@ -19,6 +19,7 @@ from azx.runtime.review import (
     decisions,
     one_ply_judge,
     review_games,
+    rollout_judge,
     search_judge,
 )
 from azx.runtime.search import room
@@ -60,12 +61,17 @@ def test_score_is_promise_and_luck_less_mistakes_and_errors(seed: int, variant: 
     np.testing.assert_allclose(review.foreseen[:, -1], review.games.scores())
 
 
+def judges(evaluator: HashEvaluator) -> list[Judge]:
+    """One of every kind."""
+    return [one_ply_judge(evaluator), search_judge(evaluator, 3), rollout_judge(evaluator, 16)]
+
+
 def test_the_judges_give_finite_worths_on_empty_cells_alone() -> None:
-    """One ply and search; the identity holds for both, and the last placement is no choice."""
+    """The identity holds for all of them, and the last placement is no choice."""
     evaluator = HashEvaluator(MICRO, 1)
     games = games_of(RandomPlayer(MICRO), 1, 1)
     filled = games.boards()[:, :-1] >= 0
-    for judge in (one_ply_judge(evaluator), search_judge(evaluator, 3)):
+    for judge in judges(evaluator):
         review = review_games(games, judge)
         assert (np.isneginf(review.worth) == filled).all()
         np.testing.assert_allclose(rest(review), 0.0, atol=1e-9)
@@ -77,7 +83,7 @@ def test_the_judges_give_finite_worths_on_empty_cells_alone() -> None:
 def test_a_judge_says_the_same_of_a_game_among_others() -> None:
     evaluator = HashEvaluator(MICRO, 1)
     games = games_of(RandomPlayer(MICRO), 1, 3)
-    for judge in (one_ply_judge(evaluator), search_judge(evaluator, 3)):
+    for judge in judges(evaluator):
         together = review_games(games, judge)
         for game in range(3):
             alone = review_games(games.part(slice(game, game + 1)), judge)

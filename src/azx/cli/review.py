@@ -19,7 +19,16 @@ from azx.runtime.files import write_json, write_text
 from azx.runtime.models import named_model, shipped_model
 from azx.runtime.onnx_evaluator import OnnxEvaluator, open_model
 from azx.runtime.records import read_games
-from azx.runtime.review import Review, decisions, one_ply_judge, review_games, search_judge
+from azx.runtime.review import (
+    Judge,
+    Review,
+    decisions,
+    one_ply_judge,
+    review_games,
+    rollout_judge,
+    search_judge,
+)
+from azx.runtime.rollouts import MOST_ROLLOUTS
 from azx.runtime.stats import estimate
 
 #: A page with more games than this is no longer read by anyone.
@@ -62,6 +71,17 @@ def review(
             "one ply.",
         ),
     ] = 0,
+    rollouts: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=MOST_ROLLOUTS,
+            metavar="N",
+            show_default=False,
+            help="Judge by up to N games played to their end for every tile that could have come: "
+            "the strongest judge; with 100, some 15 seconds of one core a game.",
+        ),
+    ] = None,
     game: Annotated[
         int | None,
         typer.Option(
@@ -92,8 +112,10 @@ def review(
     Examples:
       azx play --human --record mine.npz && azx review mine.npz
       azx review games.json --game 4 --html game.html
-      azx review games.npz --simulations 100 --json review.json
+      azx review games.npz --rollouts 100 --json review.json
     """
+    if simulations and rollouts:
+        raise UsageError("--rollouts is a judge of its own: leave out --simulations")
     check_writable(html)
     check_writable(json)
     games = read_games(file)
@@ -112,10 +134,9 @@ def review(
     path = named_model(model) if model else shipped_model(games.variant.name)
     with busy(f"loading {path}"):
         evaluator = open_model(path, games.variant, provider, threads, allow_unverified)
-    judge = search_judge(evaluator, simulations) if simulations else one_ply_judge(evaluator)
+    words, judge = _judge(evaluator, simulations, rollouts)
     with counting("decisions", decisions(games)) as count:
         judged = review_games(games, judge, count)
-    words = counted(simulations, "simulation") if simulations else "one ply"
     reviewed = Reviewed(judged, first, file, words, evaluator)
 
     console = stdout()
@@ -130,6 +151,15 @@ def review(
     if json is not None:
         write_json(json, report_of(reviewed))
         say(console, f"written    {json}")
+
+
+def _judge(evaluator: OnnxEvaluator, simulations: int, rollouts: int | None) -> tuple[str, Judge]:
+    """What is asked for, in words, and the judge itself."""
+    if rollouts:
+        return f"at most {counted(rollouts, 'rollout')}", rollout_judge(evaluator, rollouts)
+    if simulations:
+        return counted(simulations, "simulation"), search_judge(evaluator, simulations)
+    return "one ply", one_ply_judge(evaluator)
 
 
 def _show_game(console: Console, reviewed: Reviewed) -> None:
