@@ -63,6 +63,13 @@ def test_interrupted_killed_and_resumed(tmp_path: Path) -> None:
     assert "--resume" in out
 
     process = start(broken, "--resume")
+    until_round(process, broken, 6)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert "stopped and saved after round" in out
+
+    process = start(broken, "--resume")
     until_round(process, broken, 9)
     process.send_signal(signal.SIGKILL)
     process.communicate()
@@ -75,53 +82,16 @@ def test_interrupted_killed_and_resumed(tmp_path: Path) -> None:
     assert all((expected[name] == found[name]).all() for name in expected)
 
 
-def test_a_preset_that_goes_on_from_another(tmp_path: Path) -> None:
-    """One command trains both; interrupted in the first run, it resumes there."""
-    small = (
-        'variant = "mini"\nrounds = 8\n{}[network]\nwidth = 32\ngroups = 4\n{}'
-        "[selfplay]\ngames_per_round = 256\n[evaluation]\nevery = 8\ngames = 20\n"
-    )
-    first, second = tmp_path / "first.toml", tmp_path / "second.toml"
-    first.write_text(small.format("", ""))
-    second.write_text(small.format(f'begins_from = "{first}"\n', "half_turn = true\n"))
-    whole, broken = tmp_path / "whole", tmp_path / "broken"
-    out, err = start(whole, "--preset", str(second)).communicate(timeout=240)
-    assert f"first {whole}/first, 8 rounds" in err.replace("\n", "")
-    assert "finished: 8 rounds" in out
-
-    process = start(broken, "--preset", str(second))
-    until_round(process, broken / "first", 2)
-    process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=120)
-    assert f"of 8 of {broken}/first; go on with: azx train --run {broken} --resume" in out, err
-    assert not (broken / "last.json").exists()
-    process = start(broken, "--resume")
-    until_round(process, broken, 2)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    out, err = start(broken, "--resume").communicate(timeout=240)
-    assert "finished: 8 rounds" in out, err
-    assert "first" not in err
-    expected, found = weights(whole), weights(broken)
-    assert all((expected[name] == found[name]).all() for name in expected)
-
-    process = start(whole, "--preset", str(second))
-    _, err = process.communicate(timeout=120)
-    assert process.returncode == 2
-    assert "holds a run already" in err
-    third = tmp_path / "third.toml"
-    third.write_text(small.format(f'begins_from = "{second}"\n', ""))
-    _, err = start(tmp_path / "third", "--preset", str(third)).communicate(timeout=120)
-    assert "which goes on from" in err.replace("\n", " ")
-
-
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
         (("--set", "network.widht=3"), "unknown field network.widht"),
-        (("--preset", "huge"), "no preset 'huge'; there are: champion, champion-start, mini"),
-        (("--preset", "champion", "--teacher", "standard"), "champion trains champion-start first"),
-        (("--resume",), "no such file"),
+        (("--preset", "huge"), "no preset 'huge'; there are: champion, mini"),
+        (("--resume", "--set", "seed=3"), "leave --set out"),
+        (("--resume", "--games", "none.npz"), "leave --games out"),
+        (("--resume", "--from", "none"), "leave --from out"),
+        (("--resume", "--teacher", "mini"), "leave --teacher out"),
+        (("--resume",), "holds no run to go on with"),
         (("--games", "none.npz"), "no such file"),
     ],
 )

@@ -28,11 +28,13 @@ def test_presets_and_overrides() -> None:
         ("network.width=1.5", "network.width must be int"),
         ("network.width=100", "multiple of network.groups"),
         ("network.trunk=attention", "'dense', 'lines' or 'conv'"),
-        ("begins_from=3", "begins_from must be str, found 3"),
+        ("variant=3", "variant must be str, found 3"),
         ("rounds=0", "rounds must be at least 1"),
         ("learning.lambda_start=1.5", "between 0 and 1"),
         ("learning.rate=0.0", "above 0"),
         ("learning.optimizer=sgd", "learning.optimizer is adamw or muon, found 'sgd'"),
+        ("selfplay.noise=1", "noise_end is at most selfplay.noise, 1, .* found 5: set both"),
+        ("selfplay.explore=0", "explore_end is at most selfplay.explore, 0, .* found 0.03"),
         ("selfplay.other_tiles=9", "at most the 5 tiles that are never drawn on mini, found 9"),
         ("selfplay.by_lot=7", r"at most selfplay.other_tiles \(\d\), .* found 7"),
         ("variant=maxi", "no variant 'maxi'"),
@@ -47,9 +49,7 @@ def test_wrong_config_is_refused_by_name(override: str, says: str) -> None:
 
 
 def test_unreadable_presets_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(
-        UsageError, match="no preset 'maxi'; there are: champion, champion-start, mini"
-    ):
+    with pytest.raises(UsageError, match="no preset 'maxi'; there are: champion, mini, quick"):
         load_config("maxi", [])
     (tmp_path / "x.toml").write_text("rounds = ")
     with pytest.raises(UsageError, match="not readable TOML"):

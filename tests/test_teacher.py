@@ -21,7 +21,7 @@ from azx.runtime.seeds import draw_orders, game_keys
 from azx.runtime.variant import MINI
 from azx.trainer.checkpoint import read_checkpoint
 from azx.trainer.teacher import read_teacher
-from azx.trainer.train import train
+from azx.trainer.train import resume, train
 
 
 def test_a_network_learns_from_a_teacher(tmp_path: Path) -> None:
@@ -37,7 +37,7 @@ def test_a_network_learns_from_a_teacher(tmp_path: Path) -> None:
     assert last["one_ply"] > teacher.metrics[-1]["one_ply"] - 3.0
     broken = tmp_path / "broken"
     train(config, broken, Silent(), teacher=tmp_path / "teacher", stop=lambda: True)
-    train(config, broken, Silent(), resume=True)
+    resume(broken, Silent())
     one, other = (read_checkpoint(tmp_path / run / "last.json") for run in ("unbroken", "broken"))
     assert all((tensor == other.tensors[name]).all() for name, tensor in one.tensors.items())
 
@@ -53,7 +53,7 @@ def test_an_exported_model_teaches(tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     train(config, broken, Silent(), teacher=model, stop=lambda: True)
     model.unlink()
-    train(config, broken, Silent(), resume=True)
+    resume(broken, Silent())
     one, other = (read_checkpoint(tmp_path / run / "last.json") for run in ("unbroken", "broken"))
     assert all((tensor == other.tensors[name]).all() for name, tensor in one.tensors.items())
 
@@ -66,7 +66,7 @@ def test_a_run_that_is_killed_in_its_first_round_keeps_its_teacher(tmp_path: Pat
     config, teacher = replace(SMALL, rounds=1), shipped_model("mini")
     with pytest.raises(KeyboardInterrupt):
         train(config, tmp_path / "killed", Killed(), teacher=teacher)
-    train(config, tmp_path / "killed", Silent(), resume=True)
+    resume(tmp_path / "killed", Silent())
     train(config, tmp_path / "unbroken", Silent(), teacher=teacher)
     one, other = (read_checkpoint(tmp_path / run / "last.json") for run in ("unbroken", "killed"))
     assert all((tensor == other.tensors[name]).all() for name, tensor in one.tensors.items())

@@ -29,7 +29,7 @@ from azx.trainer.network import NetworkConfig
 from azx.trainer.preflight import preflight
 from azx.trainer.stopping import standing_still
 from azx.trainer.torch_evaluator import TorchEvaluator
-from azx.trainer.train import Outcome, train
+from azx.trainer.train import Outcome, resume, train
 from azx.trainer.training import Training
 from azx.trainer.watchdog import Watchdog
 
@@ -85,7 +85,7 @@ def _trained(
 
     outcomes = [train(config, run, Silent(), stop=stop)]
     if stop_after is not None:
-        outcomes.append(train(config, run, Silent(), resume=True))
+        outcomes.append(resume(run, Silent()))
     return run, outcomes
 
 
@@ -125,21 +125,29 @@ def test_a_kill_between_two_saves_loses_only_what_came_after(tmp_path: Path) -> 
         stream.write('{"round": 2, "score": -1}\n')
     (tmp_path / "short/last-000002.safetensors").write_bytes(b"half")
     (tmp_path / "short/.last.json.77.tmp").write_text("{")
-    train(SMALL, tmp_path / "short", Silent(), resume=True)
+    resume(tmp_path / "short", Silent())
     again = read_checkpoint(tmp_path / "short/last.json")
     assert all((unbroken.tensors[k] == again.tensors[k]).all() for k in unbroken.tensors)
     lines = (tmp_path / "short/metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["round"] for line in lines] == [1, 2, 3, 4]
 
 
+def test_a_run_that_stands_still_ends_and_stays_ended(tmp_path: Path) -> None:
+    evaluation = replace(SMALL.evaluation, every=1, patience=1, least_gain=1000.0)
+    outcome = train(replace(SMALL, evaluation=evaluation), tmp_path, Silent())
+    assert (outcome.reason, outcome.rounds, outcome.of) == ("standing still", 2, SMALL.rounds)
+    reporter = Silent()
+    assert resume(tmp_path, reporter) == outcome
+    assert reporter.metrics == []
+
+
 def test_a_run_is_never_overwritten_or_mixed(tmp_path: Path) -> None:
     train(replace(SMALL, rounds=1), tmp_path, Silent())
     with pytest.raises(UsageError, match="holds a run already"):
         train(SMALL, tmp_path, Silent())
-    with pytest.raises(RunError, match="another config"):
-        train(replace(SMALL, seed=5, rounds=1), tmp_path, Silent(), resume=True)
-    with pytest.raises(RunError, match="no such file"):
-        train(SMALL, tmp_path / "nothing", Silent(), resume=True)
+    with pytest.raises(UsageError, match="holds no run to go on with"):
+        resume(tmp_path / "nothing", Silent())
+    assert not (tmp_path / "nothing").exists()
 
 
 def test_a_run_of_an_earlier_version_says_how_to_go_on(tmp_path: Path) -> None:
@@ -148,22 +156,22 @@ def test_a_run_of_an_earlier_version_says_how_to_go_on(tmp_path: Path) -> None:
     tensors = load_file(weights)
     save_file({k: v for k, v in tensors.items() if not k.endswith("other_tiles")}, weights)
     with pytest.raises(RunError, match=r"lacks .*other_tiles.*another version.*--from"):
-        train(SMALL, tmp_path, Silent(), resume=True)
+        resume(tmp_path, Silent())
     save_file({k: v for k, v in tensors.items() if not k.startswith("adamw")}, weights)
     with pytest.raises(RunError, match=r"remembered of trunk.*another version.*--from"):
-        train(SMALL, tmp_path, Silent(), resume=True)
+        resume(tmp_path, Silent())
     mean = "adamw.heads.q.even.weight.exp_avg"
     save_file({**tensors, mean: tensors[mean][1:]}, weights)
     with pytest.raises(RunError, match=r"remembered of heads\.q\.even"):
-        train(SMALL, tmp_path, Silent(), resume=True)
+        resume(tmp_path, Silent())
     save_file(tensors, weights)
     last = tmp_path / "last.json"
     known = json.loads(last.read_text())
     last.write_text(json.dumps({**known, "info": {"round": 1, "recorded": False}}))
     with pytest.raises(RunError, match=r"last.json lacks 'taught'.*another version"):
-        train(SMALL, tmp_path, Silent(), resume=True)
+        resume(tmp_path, Silent())
     last.write_text(json.dumps(known))
-    train(SMALL, tmp_path, Silent(), resume=True)
+    resume(tmp_path, Silent())
 
 
 def test_a_resumed_run_learns_from_what_it_learnt_from(tmp_path: Path) -> None:
@@ -171,10 +179,8 @@ def test_a_resumed_run_learns_from_what_it_learnt_from(tmp_path: Path) -> None:
     games = play_games(GreedyPlayer(MINI), draw_orders(MINI, keys), keys)
     write_games(tmp_path / "games.npz", games)  # left there by another run
     train(SMALL, tmp_path, Silent(), stop=lambda: True)
-    with pytest.raises(UsageError, match="leave the games out"):
-        train(SMALL, tmp_path, Silent(), games, resume=True)
     reporter = Silent()
-    train(SMALL, tmp_path, reporter, resume=True)
+    resume(tmp_path, reporter)
     assert "held_out_value_loss" not in reporter.metrics[-1]
 
 

@@ -2,7 +2,7 @@
 
     RUN/last.json                  what is needed to go on; names its weights
     RUN/last-000120.safetensors    network, average, optimiser and replay after round 120
-    RUN/best.json, best-....safetensors    the averaged weights that scored best
+    RUN/best.json, best-....safetensors    the averaged weights to take: `Training.evaluate`
     RUN/teacher.json, teacher-....safetensors    a run's network that is learnt from, where there is
                                    one (an exported one is RUN/teacher.onnx)
 
@@ -136,12 +136,6 @@ def read_checkpoint(path: Path) -> Checkpoint:
         return Checkpoint(path, config, Info(path, data["info"]), tensors)
 
 
-def read_info(path: Path) -> Info:
-    """What was known at a checkpoint, without its tensors, which may be large."""
-    with _reading(path):
-        return Info(path, _read_json(path)["info"])
-
-
 def _read_json(path: Path) -> dict[str, Any]:
     """What a checkpoint's JSON says."""
     data: dict[str, Any] = json.loads(read_bytes(path, RunError))
@@ -213,6 +207,11 @@ def _load(path: Path, module: nn.Module, tensors: Tensors) -> None:
 def load_network(path: Path) -> LoadedNetwork:
     """The network of a run (its best weights, else the last) or of one checkpoint's JSON."""
     path = Path(path)
+    if path.suffix == ".onnx":
+        raise RunError(
+            f"{path} is an exported file, expected a run's folder or a checkpoint's .json, with "
+            "all that training knows: give the run that it came from"
+        )
     if path.is_dir():
         found = [path / name for name in ("best.json", "last.json") if (path / name).exists()]
         if not found:

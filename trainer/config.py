@@ -81,7 +81,6 @@ class TrainConfig:
     variant: str = "standard"
     seed: int = 0
     rounds: int = 100
-    begins_from: str | None = None  # a preset that is trained first, and gives the first weights
     network: NetworkConfig = field(default_factory=NetworkConfig)
     selfplay: SelfPlayConfig = field(default_factory=SelfPlayConfig)
     learning: LearningConfig = field(default_factory=LearningConfig)
@@ -139,6 +138,13 @@ class TrainConfig:
             for name, value in values.items():
                 if not (math.isfinite(value) and holds(value)):
                     raise UsageError(f"{name} must be {what}, found {value}")
+        for name in ("noise", "explore"):
+            start, end = getattr(s, name), getattr(s, f"{name}_end")
+            if end > start:
+                raise UsageError(
+                    f"selfplay.{name}_end is at most selfplay.{name}, {start:g}, for it falls "
+                    f"over the run; found {end:g}: set both"
+                )
         if s.other_tiles > variant.tiles - variant.cells:
             raise UsageError(
                 f"selfplay.other_tiles must be at most the {variant.tiles - variant.cells} tiles "
@@ -190,12 +196,11 @@ def _build(kind: type[Config], data: object, where: str, prefix: str) -> Config:
 
 
 def _typed(hint: type, value: object, where: str, name: str) -> object:
-    kinds = typing.get_args(hint) or (hint,)  # `str | None` is two
-    if float in kinds and type(value) in (int, float):
+    if hint is float and type(value) in (int, float):
         return float(value)  # type: ignore[arg-type]
-    if type(value) in kinds:
+    if type(value) is hint:
         return value
-    raise UsageError(f"{where}: {name} must be {kinds[0].__name__}, found {value!r}")
+    raise UsageError(f"{where}: {name} must be {hint.__name__}, found {value!r}")
 
 
 def presets() -> list[str]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import fcntl
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from azx.runtime.errors import UsageError
 from azx.runtime.files import write_json
 from azx.runtime.records import Games, read_games, write_games
-from azx.trainer.checkpoint import load_network, read_info
+from azx.trainer.checkpoint import load_network, read_checkpoint
 from azx.trainer.config import TrainConfig
 from azx.trainer.journal import Journal, layer_statistics
 from azx.trainer.preflight import preflight
@@ -33,6 +33,7 @@ class Outcome:
 
     reason: str
     rounds: int
+    of: int  # rounds that its config has
     best_round: int
     best_score: float
     judged_by: str  # the player whose score that is: 'one ply', or 'policy' for recorded games
@@ -43,29 +44,36 @@ def train(
     run: Path,
     reporter: Reporter,
     games: Games | None = None,
-    resume: bool = False,
     begin_from: Path | None = None,
     teacher: Path | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Outcome:
     """Train in the folder `run` until the rounds are done, it stands still, or `stop()` is true.
 
-    `stop` is asked after every round; the run is then saved and `resume` goes on to the result of
-    an unbroken run. A new run takes its first weights from the run or checkpoint `begin_from`, and
-    learns from the games and the judgement of `teacher` instead of its own.
-    Raises `CheckFailed` where the network is not alive or the watchdog stops it.
+    `stop` is asked after every round; the run is then saved, for `resume`. The first weights are
+    those of the run or checkpoint `begin_from`, if it is given, and the run learns from `games`, or
+    from the games and the judgement of `teacher`, instead of games of its own. Raises `UsageError`
+    where the folder holds a run already, `CheckFailed` where the network is not alive or the
+    watchdog stops it.
     """
     with _alone_in(run):
-        training = (
-            _resumed(config, run, games)
-            if resume
-            else _new(config, run, games, reporter, begin_from, teacher)
+        training = _new(config, run, games, reporter, begin_from, teacher)
+        return _loop(training, reporter, stop)
+
+
+def resume(run: Path, reporter: Reporter, stop: Callable[[], bool] = lambda: False) -> Outcome:
+    """Go on with the run in the folder `run` from its last save, as if it had never stopped.
+
+    With the config, the games and the teacher that it began with. Raises `UsageError` where there
+    is no such run.
+    """
+    if not (run / "last.json").exists():
+        raise UsageError(
+            f"{run} holds no run to go on with: name its folder with --run, or begin one without "
+            "--resume"
         )
-        journal = Journal(run, training.round)
-        try:
-            return _loop(training, journal, reporter, stop)
-        finally:
-            journal.close()
+    with _alone_in(run):
+        return _loop(_resumed(run), reporter, stop)
 
 
 def _new(
@@ -100,18 +108,16 @@ def _new(
     return training
 
 
-def _resumed(config: TrainConfig, run: Path, games: Games | None) -> Training:
-    """A run that goes on from its last checkpoint, learning from what it learnt from before."""
-    if games is not None:
-        raise UsageError("a resumed run learns from what it learnt from: leave the games out")
-    info = read_info(run / "last.json")
+def _resumed(run: Path) -> Training:
+    """A run at its last checkpoint, learning from what it learnt from before."""
+    last = read_checkpoint(run / "last.json")
     training = Training(
-        config,
+        last.config,
         run,
-        read_games(run / GAMES) if info["recorded"] else None,
-        kept_teacher(run) if info["taught"] else None,
+        read_games(run / GAMES) if last.info["recorded"] else None,
+        kept_teacher(run) if last.info["taught"] else None,
     )
-    training.resume()
+    training.go_back_to(last)
     return training
 
 
@@ -131,31 +137,36 @@ def _alone_in(run: Path) -> Iterator[None]:
         yield
 
 
-def _loop(
-    training: Training, journal: Journal, reporter: Reporter, stop: Callable[[], bool]
-) -> Outcome:
+def _loop(training: Training, reporter: Reporter, stop: Callable[[], bool]) -> Outcome:
     config = training.config
+    reporter.begins(training.round, config.rounds)
     watchdog = Watchdog(training.learner.network)
     saved = -SAVE_EVERY
     interrupted = False
-    while not (training.over or interrupted):
-        metrics = training.play_and_learn(watchdog, reporter)
-        last = training.round == config.rounds
-        evaluated = last or training.round % config.evaluation.every == 0
-        if evaluated:
-            metrics |= training.evaluate(reporter)
-            journal.weights(training.learner.network, training.round)
-            metrics["layers"] = layer_statistics(training.learner.network)
-        journal.write(metrics)
-        reporter.round(metrics, config)
-        interrupted = stop()
-        if evaluated or interrupted or time.monotonic() - saved > SAVE_EVERY:
-            training.save()
-            saved = time.monotonic()
+    with closing(Journal(training.run, training.round)) as journal:
+        while not (training.over or interrupted):
+            metrics = training.play_and_learn(watchdog, reporter)
+            last = training.round == config.rounds
+            evaluated = last or training.round % config.evaluation.every == 0
+            if evaluated:
+                metrics |= training.evaluate(reporter)
+                journal.weights(training.learner.network, training.round)
+                metrics["layers"] = layer_statistics(training.learner.network)
+            journal.write(metrics)
+            reporter.round(metrics, config)
+            interrupted = stop()
+            if evaluated or interrupted or time.monotonic() - saved > SAVE_EVERY:
+                training.save()
+                saved = time.monotonic()
     if training.round == config.rounds:
         reason = "finished"
     else:
         reason = "standing still" if training.stands_still else "stopped"
     return Outcome(
-        reason, training.round, training.best_round, training.best_score, training.judged_by
+        reason,
+        training.round,
+        config.rounds,
+        training.best_round,
+        training.best_score,
+        training.judged_by,
     )

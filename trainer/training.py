@@ -12,11 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from azx.runtime.errors import RunError
 from azx.runtime.records import Games
 from azx.runtime.stats import estimate, paired_difference
 from azx.runtime.variant import variant_named
-from azx.trainer.checkpoint import LoadedNetwork, read_checkpoint, restore, save_best, save_last
+from azx.trainer.checkpoint import Checkpoint, LoadedNetwork, restore, save_best, save_last
 from azx.trainer.config import TrainConfig
 from azx.trainer.evaluation import Strength, measure
 from azx.trainer.growth import grow
@@ -35,6 +34,9 @@ from azx.trainer.watchdog import Watchdog
 
 class Reporter(Protocol):
     """Whoever shows how the run goes."""
+
+    def begins(self, done: int, of: int) -> None:
+        """It sets out, with so many of its rounds done."""
 
     def passed(self, found: Preflight) -> None:
         """The network is alive and learning begins."""
@@ -98,11 +100,8 @@ class Training:
             grow(network, other.network)
         self.begun_from = {"config": other.config.to_json(), **other.info}
 
-    def resume(self) -> None:
-        """Go back to the run's last checkpoint; `RunError` where it is of another config."""
-        checkpoint = read_checkpoint(self.run / "last.json")
-        if checkpoint.config != self.config:
-            raise RunError(f"{self.run} was made with another config: resume it without overrides")
+    def go_back_to(self, checkpoint: Checkpoint) -> None:
+        """Stand where the run stood then; `RunError` where the checkpoint lacks something."""
         restore(checkpoint, self.learner, self.replay)
         info = checkpoint.info
         self.round, self.games_seen, self.seconds = info["round"], info["games"], info["seconds"]

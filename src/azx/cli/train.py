@@ -21,7 +21,6 @@ from azx.cli.terminal import busy, stderr, stdout
 if TYPE_CHECKING:
     from azx.trainer.config import TrainConfig
     from azx.trainer.preflight import Preflight
-    from azx.trainer.stages import Stage
     from azx.trainer.train import Outcome
 
 
@@ -32,10 +31,14 @@ LINE_EVERY = 60.0
 class _Screen:
     """Shows a run: a bar for the rounds, what is being done, a line for every evaluation."""
 
-    def __init__(self, console: Console, progress: Progress, rounds: int, done: int) -> None:
+    def __init__(self, console: Console, progress: Progress) -> None:
         self.console, self.progress = console, progress
-        self.task = progress.add_task("starting", total=rounds, completed=done)
+        self.task = progress.add_task("starting", total=None)
         self.last_line = time.monotonic()
+
+    def begins(self, done: int, of: int) -> None:
+        """It sets out, with so many of its rounds done."""
+        self.progress.update(self.task, completed=done, total=of)
 
     def passed(self, found: Preflight) -> None:
         """The network is alive."""
@@ -117,8 +120,7 @@ def train(
         typer.Option(
             "--set",
             metavar="FIELD=VALUE",
-            help="Override a field, e.g. network.width=512. Where a preset goes on from another, "
-            "that one stays as it is.",
+            help="Override a field, e.g. network.width=512.",
         ),
     ] = None,
     games: Annotated[
@@ -165,51 +167,42 @@ def train(
     with busy("loading torch"):
         import torch
 
-        from azx.runtime.errors import UsageError
         from azx.runtime.models import named_model
         from azx.runtime.records import read_games
-        from azx.trainer.stages import begin
+        from azx.trainer.config import load_config
+        from azx.trainer.train import resume as resume_run
         from azx.trainer.train import train as train_run
 
     console = stderr()
-    if resume and from_:
-        raise UsageError("--resume goes on with the run's own weights: leave --from out")
-    if resume and teacher:
-        raise UsageError("--resume goes on with the run's own teacher: leave --teacher out")
+    if resume:
+        _refuse_anew({"--set": set_, "--games": games, "--from": from_, "--teacher": teacher})
     folder = run or Path("runs") / Path(preset).stem
-    stages = _stages(folder, preset, set_ or [], resume, from_)
-    if len(stages) > 1 and (games or teacher):
-        raise UsageError(
-            f"{preset} trains {stages[0].run.name} first, and both learn from games of their own: "
-            "leave --teacher and --games out, or name with --from what it is to begin with"
-        )
-    if not resume:
-        begin(stages)
-    recorded = read_games(games) if games else None
     if threads:
         torch.set_num_threads(threads)
-    with _first_interrupt_asks(console, _go_on(folder)) as asked:
-        for index, stage in enumerate(stages):
-            last = index == len(stages) - 1
-            if not last:
-                console.print(
-                    f"first {stage.run}, {stage.config.rounds} rounds, to go on from",
-                    soft_wrap=True,
-                )
-            with _progress(console) as bar:
-                outcome = train_run(
-                    stage.config,
-                    stage.run,
-                    _Screen(console, bar, stage.config.rounds, stage.rounds_done),
-                    recorded if last else None,
-                    resume and stage.begun,
-                    stage.begin_from,
-                    named_model(teacher) if teacher and last else None,
-                    lambda: bool(asked),
-                )
-            if outcome.reason == "stopped":
-                break
-    _print_outcome(stdout(), outcome, folder, stage)
+    with _first_interrupt_asks(console, _go_on(folder)) as asked, _progress(console) as bar:
+        screen = _Screen(console, bar)
+        if resume:
+            outcome = resume_run(folder, screen, lambda: bool(asked))
+        else:
+            outcome = train_run(
+                load_config(preset, set_ or []),
+                folder,
+                screen,
+                read_games(games) if games else None,
+                from_,
+                named_model(teacher) if teacher else None,
+                lambda: bool(asked),
+            )
+    _print_outcome(stdout(), outcome, folder)
+
+
+def _refuse_anew(options: dict[str, object]) -> None:
+    """`UsageError` where one of them is given."""
+    from azx.runtime.errors import UsageError
+
+    for name, value in options.items():
+        if value:
+            raise UsageError(f"--resume goes on with all that the run began with: leave {name} out")
 
 
 def _progress(console: Console) -> Progress:
@@ -224,39 +217,23 @@ def _progress(console: Console) -> Progress:
     )
 
 
-def _stages(
-    folder: Path, preset: str, overrides: list[str], resume: bool, begin_from: Path | None
-) -> list[Stage]:
-    """What is to be trained, one run after the other."""
-    from azx.runtime.errors import UsageError
-    from azx.trainer.config import load_config
-    from azx.trainer.stages import stages_begun, stages_of
-
-    if not resume:
-        return stages_of(load_config(preset, overrides), folder, begin_from)
-    if overrides:
-        raise UsageError("--resume goes on with the run's own config: leave --set out")
-    return stages_begun(folder)
-
-
 def _go_on(folder: Path) -> str:
     return f"go on with: azx train --run {folder} --resume"
 
 
-def _print_outcome(console: Console, outcome: Outcome, folder: Path, stage: Stage) -> None:
-    of = f"{outcome.rounds} of {stage.config.rounds}"
-    if stage.run != folder:
-        of += f" of {stage.run}"
+def _print_outcome(console: Console, outcome: Outcome, folder: Path) -> None:
+    of = f"{outcome.rounds} of {outcome.of}"
     said = {
         "finished": f"finished: {outcome.rounds} rounds",
         "stopped": f"stopped and saved after round {of}; {_go_on(folder)}",
         "standing still": f"stopped after round {of}: the last evaluations are no better than "
-        "those before them",
+        "those before them. A new run goes on from it with --from; evaluation.patience is how long "
+        "one waits",
     }[outcome.reason]
     console.print(said, soft_wrap=True)
     if outcome.best_round:
         console.print(
             f"best: {outcome.best_score:.2f} points by {outcome.judged_by} after round "
-            f"{outcome.best_round}; export it with: azx export {stage.run} --out net.onnx",
+            f"{outcome.best_round}; export it with: azx export {folder} --out net.onnx",
             soft_wrap=True,
         )
