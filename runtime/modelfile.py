@@ -173,6 +173,11 @@ def read_sealed(path: Path) -> SealedFile:
     rules or another contract.
     """
     path = Path(path)
+    if path.is_dir():
+        raise ModelError(
+            f"{path} is a folder, expected an exported file: of a run, `azx export {path} --out "
+            "net.onnx` makes one"
+        )
     data = read_bytes(path, ModelError)
     try:
         metadata: dict[str, str] = {}

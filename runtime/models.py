@@ -15,18 +15,30 @@ def shipped_model(variant_name: str) -> Path:
     """The model file that comes with azx for this variant; `ModelError` where there is none."""
     path = MODELS / f"{variant_name}.onnx"
     if not path.is_file():
-        others = ", ".join(sorted(p.stem for p in MODELS.glob("*.onnx"))) or "none at all"
         raise ModelError(
             f"no model of {variant_name} comes with this azx ({path} is missing; there are: "
-            f"{others}): give a file with --model, or make one with `azx train` and `azx export`"
+            f"{_shipped()}): give a file with --model, or make one with `azx train` and "
+            "`azx export`"
         )
     return path
 
 
 def named_model(model: Path) -> Path:
-    """`model` itself where there is such a file, else the shipped one of that name, if any.
+    """`model` itself where there is such a file, else the shipped one of that name.
 
-    So `standard-small` is enough for the smaller network that comes with azx.
+    So `standard-small` is enough for the smaller network that comes with azx. `ModelError` where
+    there is neither.
     """
+    if model.exists():
+        return model
     shipped = MODELS / f"{model}.onnx"
-    return shipped if not model.exists() and shipped.is_file() else model
+    if not shipped.is_file():
+        raise ModelError(
+            f"{model}: no such file, and no network of that name comes with azx; there are: "
+            f"{_shipped()}"
+        )
+    return shipped
+
+
+def _shipped() -> str:
+    return ", ".join(sorted(path.stem for path in MODELS.glob("*.onnx"))) or "none at all"

@@ -100,7 +100,7 @@ def test_strength_beside_others(mini: Path, tmp_path: Path) -> None:
     section = found["strength"]
     assert section["orders"] == {"offered": 250, "games": 250, "sha256": orders_hash(orders)}
     assert [(e["name"], e["model"], e["simulations"]) for e in section["entrants"]] == [
-        ("one-ply", "mini", None), ("mcts:4", "mini", 4), ("rollouts:4", "mini", None),
+        ("one-ply", "mini", None), ("mcts:4", "mini", 4), ("rollouts:4", "mini", 4),
         ("greedy", None, None),
     ]  # fmt: skip
     means = {e["name"]: e["mean"]["mean"] for e in section["entrants"]}

@@ -50,7 +50,8 @@ def test_the_first_run_says_that_it_compiles(mini: Path, tmp_path: Path) -> None
 def test_an_error_of_a_real_process_is_one_line(tmp_path: Path) -> None:
     done = azx_process("play", "--model", tmp_path / "none.onnx")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"error: {tmp_path / 'none.onnx'}: no such file\n"
+    said = f"error: {tmp_path / 'none.onnx'}: no such file, and no network of that name comes "
+    assert done.stderr == said + "with azx; there are: mini, standard, standard-small\n"
 
 
 def heed_ctrl_c() -> None:

@@ -69,7 +69,7 @@ def test_all_makes_one_result_and_its_reports(measured: Path, tmp_path: Path) ->
         assert f"{best:.2f}" in text
         assert "The network alone" in text
         assert "where the time goes" in text
-    assert "score against simulations" in page
+    assert "score against simulations or rollouts" in page
     self_contained(page)
     again = tmp_path / "again.html"
     good(run("bench", "report", measured / "all.json", "--out", again))

@@ -68,7 +68,9 @@ class Entrant:
 
     @property
     def simulations(self) -> int | None:
-        """Of each move; None where nothing is searched."""
+        """Of each move, or rollouts; None where nothing is searched or played out."""
+        if isinstance(self.player, RolloutPlayer):
+            return self.player.budget.count
         return self.player.budget.simulations if isinstance(self.player, SearchPlayer) else None
 
     @property

@@ -49,16 +49,20 @@ def export(
     ] = None,
     compact: Annotated[
         bool,
-        typer.Option("--compact", help="Weights kept in float16: half the size, the same speed."),
+        typer.Option(
+            "--compact",
+            help="Weights kept in float16: half the size, the same speed; judged by play too.",
+        ),
     ] = False,
     fp16: Annotated[
         bool,
-        typer.Option("--fp16", help="Layers in float16: half the size; checked and played."),
+        typer.Option("--fp16", help="Layers in float16: half the size; judged by play too."),
     ] = False,
     int8: Annotated[
         bool,
         typer.Option(
-            "--int8", help="Layers in int8: a quarter of the size, faster on a CPU; likewise."
+            "--int8",
+            help="Layers in int8: a quarter of the size, faster on a CPU; judged by play too.",
         ),
     ] = False,
     force: Annotated[

@@ -28,7 +28,7 @@ def play_against(
         cell = _ask(console, game, best, worth)
         if cell is None:
             laid, won = counted(len(game.cells), "tile"), counted(game.score, "point")
-            say(console, f"left after {laid} with {won}")
+            say(console, f"left after {laid} with {won}; a game that is left is not recorded")
             return None
         _comment(console, cell, best, worth)
         game.lay(tile, cell)

@@ -60,7 +60,11 @@ def everything(
     ] = False,
     orders: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.NPY", show_default=False, help="Orders for the strength."),
+        typer.Option(
+            metavar="FILE.NPY",
+            show_default=False,
+            help="Orders for the strength, of which the first 200 are played, 1,000 with --full.",
+        ),
     ] = None,
     against: Annotated[
         Path | None,

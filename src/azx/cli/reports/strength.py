@@ -45,7 +45,14 @@ def _half_width(found: dict[str, Any]) -> float:
 
 def _players(found: dict[str, Any]) -> Table:
     pairs = {pair["other"]: pair for pair in found["pairs"]}
-    columns = ("player", "simulations", "score", "luck out", "to the first", "ms a move")
+    columns = (
+        "player",
+        "simulations or rollouts",
+        "score",
+        "luck out",
+        "to the first",
+        "ms a move",
+    )
     rows = [
         (
             entrant["name"],
@@ -72,7 +79,8 @@ def _drawn(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
     searched: dict[str, list[dict[str, Any]]] = {}
     for entrant in sorted(told, key=lambda e: e["simulations"] or 0):
         if entrant["simulations"]:
-            searched.setdefault(entrant["model"], []).append(entrant)
+            kind = entrant["rule"].partition(":")[0]
+            searched.setdefault(f"{entrant['model']}, {kind}", []).append(entrant)
     single = [entrant for entrant in told if not entrant["simulations"]]
     if len(told) > 1:
         yield (
@@ -80,8 +88,8 @@ def _drawn(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
             figures.points(
                 [_point(e, 1000 * e["seconds_per_move"]) for e in single],
                 {
-                    model: [_point(e, 1000 * e["seconds_per_move"]) for e in entrants]
-                    for model, entrants in searched.items()
+                    curve: [_point(e, 1000 * e["seconds_per_move"]) for e in entrants]
+                    for curve, entrants in searched.items()
                 },
                 {},
                 "milliseconds a move",
@@ -90,15 +98,15 @@ def _drawn(found: dict[str, Any]) -> Iterator[tuple[str, str]]:
         )
     if searched:
         yield (
-            f"score against simulations{left_out}",
+            f"score against simulations or rollouts{left_out}",
             figures.points(
                 [],
                 {
-                    model: [_point(e, e["simulations"]) for e in entrants]
-                    for model, entrants in searched.items()
+                    curve: [_point(e, e["simulations"]) for e in entrants]
+                    for curve, entrants in searched.items()
                 },
                 {e["name"]: e["mean_without_luck"]["mean"] for e in single},
-                "simulations a move",
+                "simulations or rollouts a move",
                 "points, luck out",
             ),
         )
