@@ -87,6 +87,8 @@ def test_interrupted_killed_and_resumed(tmp_path: Path) -> None:
     [
         (("--set", "network.widht=3"), "unknown field network.widht"),
         (("--preset", "huge"), "no preset 'huge'; there are: champion, mini"),
+        (("--preset", "small"), "learns from a teacher: name one with --teacher"),
+        (("--preset", "recorded"), "learns from recorded games: give them with --games"),
         (("--resume", "--set", "seed=3"), "leave --set out"),
         (("--resume", "--games", "none.npz"), "leave --games out"),
         (("--resume", "--from", "none"), "leave --from out"),

@@ -33,6 +33,7 @@ def test_presets_and_overrides() -> None:
         ("learning.lambda_start=1.5", "between 0 and 1"),
         ("learning.rate=0.0", "above 0"),
         ("learning.optimizer=sgd", "learning.optimizer is adamw or muon, found 'sgd'"),
+        ("learns_from=books", "learns_from is itself, teacher or games, found 'books'"),
         ("selfplay.noise=1", "noise_end is at most selfplay.noise, 1, .* found 5: set both"),
         ("selfplay.explore=0", "explore_end is at most selfplay.explore, 0, .* found 0.03"),
         ("selfplay.other_tiles=9", "at most the 5 tiles that are never drawn on mini, found 9"),

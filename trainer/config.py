@@ -22,6 +22,11 @@ from azx.trainer.network import NetworkConfig
 CONFIGS = Path(azx.runtime.__file__).resolve().parents[1] / "configs"
 
 
+#: What a network may learn from: games of its own, those of another network that it is beside, or
+#: recorded ones.
+SOURCES = ("itself", "teacher", "games")
+
+
 @dataclass(frozen=True)
 class SelfPlayConfig:
     """How games for learning are made."""
@@ -81,6 +86,7 @@ class TrainConfig:
     variant: str = "standard"
     seed: int = 0
     rounds: int = 100
+    learns_from: str = "itself"  # or teacher, games: which must then be given
     network: NetworkConfig = field(default_factory=NetworkConfig)
     selfplay: SelfPlayConfig = field(default_factory=SelfPlayConfig)
     learning: LearningConfig = field(default_factory=LearningConfig)
@@ -154,6 +160,16 @@ class TrainConfig:
             raise UsageError(
                 f"selfplay.by_lot is at most selfplay.other_tiles ({s.other_tiles}), of which it "
                 f"is a part; found {s.by_lot}"
+            )
+        if self.learns_from not in SOURCES:
+            raise UsageError(
+                f"learns_from is {', '.join(SOURCES[:-1])} or {SOURCES[-1]}, found "
+                f"{self.learns_from!r}"
+            )
+        if n.hold_q and self.learns_from != "itself":
+            raise UsageError(
+                "learning.hold_q is for self-play: a teacher's q is the lesson already, and "
+                "recorded games have none; leave it out"
             )
         if n.optimizer not in ("adamw", "muon"):
             raise UsageError(f"learning.optimizer is adamw or muon, found {n.optimizer!r}")

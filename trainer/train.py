@@ -6,7 +6,7 @@ import fcntl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from azx.runtime.errors import UsageError
@@ -25,6 +25,12 @@ SAVE_EVERY = 30.0
 
 #: In the run's folder: the recorded games that it learns from.
 GAMES = "games.npz"
+
+#: What is to be given, by what a network learns from.
+NEEDED = {
+    "games": "recorded games: give them with --games",
+    "teacher": "a teacher: name one with --teacher, like standard",
+}
 
 
 @dataclass(frozen=True)
@@ -89,11 +95,13 @@ def _new(
         raise UsageError("a run learns from recorded games or from a teacher: leave one out")
     if any((run / name).exists() for name in ("last.json", "best.json")):
         raise UsageError(f"{run} holds a run already: --resume goes on with it, or take another")
-    if config.learning.hold_q and (games is not None or teacher is not None):
+    given = "games" if games is not None else "teacher" if teacher is not None else "itself"
+    if given == "itself" != config.learns_from:
         raise UsageError(
-            "learning.hold_q is for self-play: a teacher's q is the lesson already, and recorded "
-            "games have none; leave it out"
+            f"these settings are for a network that learns from {NEEDED[config.learns_from]}, or "
+            "set learns_from=itself"
         )
+    config = replace(config, learns_from=given)
     taught_by = None if teacher is None else read_teacher(teacher)
     training = Training(config, run, games, taught_by)
     if begin_from is not None:
