@@ -62,6 +62,7 @@ def train(
     where the folder holds a run already, `CheckFailed` where the network is not alive or the
     watchdog stops it.
     """
+    config = _as_given(config, games, teacher)
     with _alone_in(run):
         training = _new(config, run, games, reporter, begin_from, teacher)
         return _loop(training, reporter, stop)
@@ -82,6 +83,19 @@ def resume(run: Path, reporter: Reporter, stop: Callable[[], bool] = lambda: Fal
         return _loop(_resumed(run), reporter, stop)
 
 
+def _as_given(config: TrainConfig, games: Games | None, teacher: Path | None) -> TrainConfig:
+    """The config with what the run really learns from; `UsageError` where that is not given."""
+    if games is not None and teacher is not None:
+        raise UsageError("a run learns from recorded games or from a teacher: leave one out")
+    given = "games" if games is not None else "teacher" if teacher is not None else "itself"
+    if given == "itself" != config.learns_from:
+        raise UsageError(
+            f"these settings are for a network that learns from {NEEDED[config.learns_from]}, or "
+            "set learns_from=itself"
+        )
+    return replace(config, learns_from=given)
+
+
 def _new(
     config: TrainConfig,
     run: Path,
@@ -91,17 +105,8 @@ def _new(
     teacher: Path | None,
 ) -> Training:
     """A run that begins, in a folder without one, after the checks before the first step."""
-    if games is not None and teacher is not None:
-        raise UsageError("a run learns from recorded games or from a teacher: leave one out")
     if any((run / name).exists() for name in ("last.json", "best.json")):
         raise UsageError(f"{run} holds a run already: --resume goes on with it, or take another")
-    given = "games" if games is not None else "teacher" if teacher is not None else "itself"
-    if given == "itself" != config.learns_from:
-        raise UsageError(
-            f"these settings are for a network that learns from {NEEDED[config.learns_from]}, or "
-            "set learns_from=itself"
-        )
-    config = replace(config, learns_from=given)
     taught_by = None if teacher is None else read_teacher(teacher)
     training = Training(config, run, games, taught_by)
     if begin_from is not None:
