@@ -17,11 +17,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from azx.cli.terminal import counted
+from azx.cli.review import judge_of
 from azx.runtime.models import shipped_model
 from azx.runtime.onnx_evaluator import open_model
 from azx.runtime.records import read_games
-from azx.runtime.review import Totals, one_ply_judge, review_games, rollout_judge
+from azx.runtime.review import Totals, review_games
 from azx.runtime.stats import Z95
 
 
@@ -53,8 +53,7 @@ def main() -> None:
     listed = json.loads(arguments.games.read_text())
     model = arguments.model or shipped_model(games.variant.name)
     evaluator = open_model(model, games.variant, provider="cpu")
-    rollouts = arguments.rollouts
-    judge = rollout_judge(evaluator, rollouts) if rollouts else one_ply_judge(evaluator)
+    how, judge = judge_of(evaluator, 0, arguments.rollouts)
     totals = review_games(games, judge).totals
 
     # By player, the games in the order of their numbers.
@@ -65,7 +64,6 @@ def main() -> None:
         )
         for player in dict.fromkeys(game["player"] for game in listed)
     }
-    how = f"at most {counted(rollouts, 'rollout')}" if rollouts else "one ply"
     print(f"judge: {how} of {model} ({evaluator.model.sha256[:12]})\n")
     names = [name.replace("_", " ") for name in Totals._fields]
     print("| player | games | " + " | ".join(names) + " |")

@@ -80,7 +80,9 @@ def resume(run: Path, reporter: Reporter, stop: Callable[[], bool] = lambda: Fal
             "--resume"
         )
     with _alone_in(run):
-        return _loop(_resumed(run), reporter, stop)
+        training = _resumed(run)
+        reporter.begins(training.round, training.config.rounds)
+        return _loop(training, reporter, stop)
 
 
 def _as_given(config: TrainConfig, games: Games | None, teacher: Path | None) -> TrainConfig:
@@ -111,6 +113,7 @@ def _new(
     training = Training(config, run, games, taught_by)
     if begin_from is not None:
         training.begin_from(load_network(begin_from))
+    reporter.begins(0, config.rounds)
     reporter.passed(preflight(training.learner.network, config.seed))
     write_json(run / "config.json", training.config.to_json())
     if games is not None:
@@ -152,7 +155,6 @@ def _alone_in(run: Path) -> Iterator[None]:
 
 def _loop(training: Training, reporter: Reporter, stop: Callable[[], bool]) -> Outcome:
     config = training.config
-    reporter.begins(training.round, config.rounds)
     watchdog = Watchdog(training.learner.network)
     saved = -SAVE_EVERY
     interrupted = False

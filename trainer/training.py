@@ -71,6 +71,7 @@ class Training:
         evaluator = TorchEvaluator(self.learner.average, precision)
         self.source: Source
         self.held_out: Games | None = None
+        self.taught = teacher is not None
         if games is not None:
             learnt_from, self.held_out = split(games)
             self.source = Recorded(learnt_from, evaluator)
@@ -118,9 +119,8 @@ class Training:
             "best_round": self.best_round,
             "best_score": self.best_score,
             "stands_still": self.stands_still,
-            # What became of `learns_from`; a model's card tells it too.
-            "recorded": self.config.learns_from == "games",
-            "taught": self.config.learns_from == "teacher",
+            "recorded": self.held_out is not None,
+            "taught": self.taught,
             "begun_from": self.begun_from,
         }
 

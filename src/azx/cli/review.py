@@ -15,6 +15,7 @@ from azx.cli.options import ModelOption, ProviderOption, ThreadsOption, Unverifi
 from azx.cli.review_page import review_page
 from azx.cli.terminal import busy, check_writable, counted, counting, say, stdout, table
 from azx.runtime.errors import UsageError
+from azx.runtime.evaluator import Evaluator
 from azx.runtime.files import write_json, write_text
 from azx.runtime.models import named_model, shipped_model
 from azx.runtime.onnx_evaluator import OnnxEvaluator, open_model
@@ -134,7 +135,7 @@ def review(
     path = named_model(model) if model else shipped_model(games.variant.name)
     with busy(f"loading {path}"):
         evaluator = open_model(path, games.variant, provider, threads, allow_unverified)
-    words, judge = _judge(evaluator, simulations, rollouts)
+    words, judge = judge_of(evaluator, simulations, rollouts)
     with counting("decisions", decisions(games)) as count:
         judged = review_games(games, judge, count)
     reviewed = Reviewed(judged, first, file, words, evaluator)
@@ -153,7 +154,7 @@ def review(
         say(console, f"written    {json}")
 
 
-def _judge(evaluator: OnnxEvaluator, simulations: int, rollouts: int | None) -> tuple[str, Judge]:
+def judge_of(evaluator: Evaluator, simulations: int, rollouts: int | None) -> tuple[str, Judge]:
     """What is asked for, in words, and the judge itself."""
     if rollouts:
         return f"at most {counted(rollouts, 'rollout')}", rollout_judge(evaluator, rollouts)

@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -33,12 +34,11 @@ class _Screen:
 
     def __init__(self, console: Console, progress: Progress) -> None:
         self.console, self.progress = console, progress
-        self.task = progress.add_task("starting", total=None)
         self.last_line = time.monotonic()
 
     def begins(self, done: int, of: int) -> None:
         """It sets out, with so many of its rounds done."""
-        self.progress.update(self.task, completed=done, total=of)
+        self.task = self.progress.add_task("starting", total=of, completed=done)
 
     def passed(self, found: Preflight) -> None:
         """The network is alive."""
@@ -174,25 +174,23 @@ def train(
         from azx.trainer.train import train as train_run
 
     console = stderr()
+    folder = run or Path("runs") / Path(preset).stem
     if resume:
         _refuse_anew({"--set": set_, "--games": games, "--from": from_, "--teacher": teacher})
-    folder = run or Path("runs") / Path(preset).stem
+        go = partial(resume_run, folder)
+    else:
+        go = partial(
+            train_run,
+            load_config(preset, set_ or []),
+            folder,
+            games=read_games(games) if games else None,
+            begin_from=from_,
+            teacher=named_model(teacher) if teacher else None,
+        )
     if threads:
         torch.set_num_threads(threads)
     with _first_interrupt_asks(console, _go_on(folder)) as asked, _progress(console) as bar:
-        screen = _Screen(console, bar)
-        if resume:
-            outcome = resume_run(folder, screen, lambda: bool(asked))
-        else:
-            outcome = train_run(
-                load_config(preset, set_ or []),
-                folder,
-                screen,
-                read_games(games) if games else None,
-                from_,
-                named_model(teacher) if teacher else None,
-                lambda: bool(asked),
-            )
+        outcome = go(reporter=_Screen(console, bar), stop=lambda: bool(asked))
     _print_outcome(stdout(), outcome, folder)
 
 
