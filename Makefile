@@ -31,8 +31,9 @@ $(PLAY)/ready: pyproject.toml constraints.txt $(shell find src runtime models -t
 
 $(TEST)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(TEST)
-	$(TEST)/bin/pip install --quiet --constraint constraints.txt torch==2.13.0
-	$(TEST)/bin/pip install --quiet --constraint constraints.txt --editable '.[train,report]' pytest pytest-xdist hypothesis ruff mypy jsonschema
+	# Of these packages' modules most are never imported: compiling all of them takes a minute.
+	$(TEST)/bin/pip install --quiet --no-compile --constraint constraints.txt torch==2.13.0
+	$(TEST)/bin/pip install --quiet --no-compile --constraint constraints.txt --editable '.[train,report]' pytest pytest-xdist hypothesis ruff mypy jsonschema
 	# For the gate's tests: networks that others wrote, and an engine that others wrote.
-	$(TEST)/bin/pip install --quiet --constraint constraints.txt transformers openvino
+	$(TEST)/bin/pip install --quiet --no-compile --constraint constraints.txt transformers openvino
 	touch $@

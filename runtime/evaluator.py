@@ -12,7 +12,6 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from azx.runtime.contract import MASKED_LOGIT
 from azx.runtime.variant import Variant
 
 
@@ -42,10 +41,6 @@ class Evaluator(Protocol):
         ...
 
 
-def _masked(boards: NDArray[np.int8], logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    return np.where((boards >= 0)[:, None, :], np.float32(MASKED_LOGIT), logits)
-
-
 class UniformEvaluator:
     """Knows nothing: every cell alike, no points to come. Search alone decides."""
 
@@ -61,26 +56,3 @@ class UniformEvaluator:
             self._zeros = np.zeros((len(boards), *self._zeros.shape[1:]), dtype=np.float32)
         zeros = self._zeros[: len(boards)]
         return Evaluation(zeros, np.zeros(len(boards), dtype=np.float32), zeros)
-
-
-class HashEvaluator:
-    """Made up, but fixed: numbers drawn from the board and a seed. For tests."""
-
-    lanes = 1
-
-    def __init__(self, variant: Variant, seed: int = 0) -> None:
-        self.variant, self.seed = variant, seed
-
-    def evaluate(self, boards: NDArray[np.int8]) -> Evaluation:
-        """Logits in [-1, 1), values and q in [0, 20) points."""
-        shape = (len(boards), self.variant.tiles, self.variant.cells)
-        logits, q = np.empty(shape, dtype=np.float32), np.empty(shape, dtype=np.float32)
-        value = np.empty(len(boards), dtype=np.float32)
-        for b, board in enumerate(boards):
-            rng = np.random.default_rng([self.seed, *(board.astype(np.int64) + 1)])
-            logits[b] = rng.uniform(-1, 1, shape[1:])
-            q[b] = rng.uniform(0, 20, shape[1:])
-            value[b] = rng.uniform(0, 20)
-        empty = (boards < 0).sum(axis=1)
-        q[empty <= 1], value[empty == 0] = 0.0, 0.0
-        return Evaluation(_masked(boards, logits), value, q)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from advantages import advantages, base_scores, strengths
-from conftest import MICRO
+from made_up import MICRO, HashEvaluator
 
-from azx.runtime.evaluator import HashEvaluator
 from azx.runtime.play import play_part
 from azx.runtime.players import OnePlyPlayer
 from azx.runtime.playout import EXACT_AT_THE_END, lay

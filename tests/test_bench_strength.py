@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from bench_testing import SCHEMA
 from cli_testing import good, refused, run
+from made_up import HashEvaluator
 
 from azx.runtime.bench.scores import read_scores
 from azx.runtime.bench.strength import (
@@ -21,7 +22,6 @@ from azx.runtime.bench.strength import (
     unsettled_by,
 )
 from azx.runtime.errors import RecordError
-from azx.runtime.evaluator import HashEvaluator
 from azx.runtime.players import GreedyPlayer, RandomPlayer
 from azx.runtime.search import room
 from azx.runtime.search.tree import bytes_per_node

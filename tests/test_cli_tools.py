@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from cli_testing import good, made_up_graph, refused, run
-from conftest import MICRO
+from made_up import MICRO
 
 from azx.runtime.modelfile import read_model, seal
 from azx.runtime.variant import MINI

@@ -6,7 +6,6 @@ from itertools import permutations
 
 import numpy as np
 import pytest
-from conftest import MICRO
 from line_price import (
     annealed,
     enumerated,
@@ -16,6 +15,7 @@ from line_price import (
     theta_shape,
     worths_of,
 )
+from made_up import MICRO
 
 from azx.runtime.play import play_games
 from azx.runtime.players import GreedyPlayer

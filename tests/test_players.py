@@ -6,12 +6,13 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from conftest import MICRO, ExactEvaluator, random_boards
+from conftest import ExactEvaluator, random_boards
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_up import MICRO, HashEvaluator
 
 from azx.runtime.contract import MASKED_LOGIT
-from azx.runtime.evaluator import Evaluator, HashEvaluator, UniformEvaluator
+from azx.runtime.evaluator import Evaluator, UniformEvaluator
 from azx.runtime.play import play_games
 from azx.runtime.players import (
     GreedyPlayer,

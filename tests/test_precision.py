@@ -115,7 +115,7 @@ def test_tables_of_the_rules_stay_exact(mini: bytes) -> None:
 
 @pytest.mark.parametrize(
     "config",
-    [NetworkConfig("dense", 64, 1, 8, half_turn=True), NetworkConfig("lines", 32, 2, 1)],
+    [NetworkConfig("dense", 64, 1, 8, half_turn=True), NetworkConfig("lines", 32, 1, 1)],
     ids=lambda config: config.trunk,
 )
 def test_a_compact_player_answers_the_same_in_any_batch(

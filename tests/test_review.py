@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import MICRO, ExactEvaluator
+from conftest import ExactEvaluator
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_up import MICRO, HashEvaluator
 
 from azx.runtime.errors import UsageError
-from azx.runtime.evaluator import HashEvaluator
 from azx.runtime.play import play_games
 from azx.runtime.players import GreedyPlayer, OnePlyPlayer, Player, RandomPlayer
 from azx.runtime.records import Games

@@ -8,12 +8,13 @@ import time
 import numpy as np
 import pytest
 import torch
-from conftest import MICRO, ExactEvaluator, random_boards
+from conftest import ExactEvaluator, random_boards
+from made_up import MICRO, HashEvaluator
 from numpy.typing import NDArray
 from training_testing import network_of
 
 from azx.runtime.errors import UsageError
-from azx.runtime.evaluator import Evaluation, HashEvaluator
+from azx.runtime.evaluator import Evaluation
 from azx.runtime.play import play_part
 from azx.runtime.players import OnePlyPlayer, Player, PolicyPlayer
 from azx.runtime.playout import DOUBT, EXACT_AT_THE_END, lay, play_out

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import MICRO, random_boards
+from conftest import random_boards
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_up import MICRO
 from numpy.typing import NDArray
 
 from azx.runtime import rules

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import MICRO, ROOT_NAMES, ExactEvaluator, random_boards
+from conftest import ROOT_NAMES, ExactEvaluator, random_boards
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made_up import MICRO, HashEvaluator
 
-from azx.runtime.evaluator import Evaluation, HashEvaluator, UniformEvaluator
+from azx.runtime.evaluator import Evaluation, UniformEvaluator
 from azx.runtime.play import play_games
 from azx.runtime.players import SearchPlayer
 from azx.runtime.rules import all_gains, tiles_left
@@ -34,16 +35,16 @@ def test_with_exact_values_it_plays_optimally(
 
 
 @ROOT_NAMES
-@pytest.mark.parametrize(("games", "lanes"), [(100, 1), (100, 3), (1, 1)])
+@pytest.mark.parametrize(("games", "batch", "lanes"), [(100, 100, 1), (100, 100, 3), (20, 1, 1)])
 def test_with_exact_values_it_plays_mini_optimally(
-    root: str, games: int, lanes: int, mini_solution: Solution
+    root: str, games: int, batch: int, lanes: int, mini_solution: Solution
 ) -> None:
     """Many games or a single one, by one thread or in lanes."""
     evaluator = ExactEvaluator(mini_solution)
     evaluator.lanes = lanes
-    keys = game_keys(5, 100)
+    keys = game_keys(5, games)
     orders = draw_orders(MINI, keys)
-    played = play_games(SearchPlayer(evaluator, Budget(50, root=root)), orders, keys, batch=games)
+    played = play_games(SearchPlayer(evaluator, Budget(50, root=root)), orders, keys, batch=batch)
     boards = played.boards()
     for turn in range(MINI.cells):
         before, tiles = boards[:, turn], orders[:, turn]

@@ -9,9 +9,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from conftest import ROOT_NAMES
+from made_up import HashEvaluator
 
 from azx.runtime.errors import UsageError
-from azx.runtime.evaluator import HashEvaluator, UniformEvaluator
+from azx.runtime.evaluator import UniformEvaluator
 from azx.runtime.play import play_games
 from azx.runtime.players import SearchPlayer
 from azx.runtime.search import Budget, Search, mcts, room

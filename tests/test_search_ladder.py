@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import MICRO
+from made_up import MICRO, HashEvaluator
 from search_ladder import begun, gained, play_rung, rung_in, rung_of
 
 from azx.runtime.errors import UsageError
-from azx.runtime.evaluator import HashEvaluator
 from azx.runtime.files import write_json
 from azx.runtime.seeds import draw_orders, game_keys
 from azx.runtime.stats import estimate

@@ -11,9 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import MICRO
+from made_up import MICRO, HashEvaluator
 
-from azx.runtime.evaluator import HashEvaluator
 from azx.runtime.search import ROOTS, Budget, Search
 from azx.runtime.search.tree import CLOSED, NONE, ROOT
 from azx.runtime.seeds import game_keys

@@ -6,7 +6,8 @@ from functools import cache
 
 import numpy as np
 import pytest
-from conftest import MICRO, ExactEvaluator, random_boards
+from conftest import ExactEvaluator, random_boards
+from made_up import MICRO
 
 from azx.runtime import rules
 from azx.runtime.errors import UsageError

@@ -89,15 +89,17 @@ def _trained(
     return run, outcomes
 
 
-@pytest.mark.parametrize(("optimizer", "hold_q"), [("adamw", False), ("muon", True)])
+@pytest.mark.parametrize(
+    ("optimizer", "hold_q", "stops"), [("adamw", False, (1, 3)), ("muon", True, (3,))]
+)
 def test_a_resumed_run_ends_like_an_unbroken_one(
-    tmp_path: Path, optimizer: str, hold_q: bool
+    tmp_path: Path, optimizer: str, hold_q: bool, stops: tuple[int, ...]
 ) -> None:
     learning = replace(SMALL.learning, optimizer=optimizer, hold_q=hold_q)
     network = NetworkConfig("lines", 32, 1, 1) if optimizer == "muon" else SMALL.network
     config = replace(SMALL, learning=learning, network=network)
     unbroken, _ = _trained(tmp_path, "unbroken", None, config)
-    for stop_after in (1, 3):
+    for stop_after in stops:
         broken, outcomes = _trained(tmp_path, f"broken{stop_after}", stop_after, config)
         assert outcomes[0].reason == "stopped"
         assert outcomes[1].reason == "finished"

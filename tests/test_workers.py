@@ -14,57 +14,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cli_testing import ENVIRONMENT
-from conftest import MICRO
+from made_up import MICRO
 from numpy.typing import NDArray
+from worker_testing import KEYS, ORDERS, Faulty, Fragile, broken, searcher
 
 from azx.runtime.errors import ModelError, WorkerError
-from azx.runtime.evaluator import HashEvaluator
 from azx.runtime.play import play_games
-from azx.runtime.players import Player, RandomPlayer, SearchPlayer
-from azx.runtime.search import Budget
-from azx.runtime.seeds import draw_orders, game_keys
+from azx.runtime.players import Player, RandomPlayer
 from azx.runtime.workers import play_in_workers, workers_needed
-
-KEYS = game_keys(8, 10)
-ORDERS = draw_orders(MICRO, KEYS)
-
-
-class Fragile(RandomPlayer):
-    """One whose process is killed in the middle of a game, `lives` times at most."""
-
-    def __init__(self, folder: Path, lives: int) -> None:
-        super().__init__(MICRO)
-        self.folder, self.lives = folder, lives
-
-    def choose(
-        self, boards: NDArray[np.int8], tiles: NDArray[np.int8], keys: NDArray[np.uint64]
-    ) -> NDArray[np.int8]:
-        deaths = len(list(self.folder.iterdir()))
-        if (boards >= 0).sum() > 0 and deaths < self.lives and keys[0] == KEYS[0]:
-            (self.folder / str(deaths)).touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-        return super().choose(boards, tiles, keys)
-
-
-class Faulty(RandomPlayer):
-    """One with an error in it; counts how often it is made."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(MICRO)
-        (folder / str(os.getpid())).touch()
-
-    def choose(
-        self, boards: NDArray[np.int8], tiles: NDArray[np.int8], keys: NDArray[np.uint64]
-    ) -> NDArray[np.int8]:
-        raise ValueError("no such cell")
-
-
-def _broken() -> Player:
-    raise ModelError("net.onnx is no model")
-
-
-def _search() -> Player:
-    return SearchPlayer(HashEvaluator(MICRO), Budget(6))
 
 
 def _play(make: Callable[[], Player], workers: int) -> tuple[NDArray[np.int8], int, list[str]]:
@@ -80,8 +37,8 @@ def _play(make: Callable[[], Player], workers: int) -> tuple[NDArray[np.int8], i
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_the_same_games_for_any_number_of_workers(workers: int) -> None:
-    cells, told, warnings = _play(_search, workers)
-    assert (cells == play_games(_search(), ORDERS, KEYS).cells).all()
+    cells, told, warnings = _play(searcher, workers)
+    assert (cells == play_games(searcher(), ORDERS, KEYS).cells).all()
     assert (told, warnings) == (10, [])
 
 
@@ -101,11 +58,13 @@ def test_games_that_kill_every_worker_are_an_error(tmp_path: Path) -> None:
 
 def test_an_error_in_a_worker_is_raised_here() -> None:
     with pytest.raises(ModelError, match=r"net\.onnx is no model"):
-        _play(_broken, 2)
+        _play(broken, 2)
 
 
 def test_an_error_in_a_player_is_named_and_not_played_again(tmp_path: Path) -> None:
-    said = r"worker \d failed at games \d to \d: ValueError: no such cell \(test_workers\.py, line"
+    said = (
+        r"worker \d failed at games \d to \d: ValueError: no such cell \(worker_testing\.py, line"
+    )
     with pytest.raises(WorkerError, match=said):
         _play(partial(Faulty, tmp_path), 2)
     assert len(list(tmp_path.iterdir())) <= 2
@@ -123,26 +82,12 @@ import sys
 from functools import partial
 from pathlib import Path
 sys.path[:0] = [{tests!r}]
-from test_workers import KEYS, ORDERS, Sleeper
+from worker_testing import KEYS, ORDERS, Sleeper
 from azx.runtime.workers import play_in_workers
 
 if __name__ == "__main__":
     list(play_in_workers(partial(Sleeper, Path({folder!r})), 2, ORDERS, KEYS, print, print))
 """
-
-
-class Sleeper(RandomPlayer):
-    """One that says that it plays, and takes its time."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(MICRO)
-        (folder / str(os.getpid())).touch()
-
-    def choose(
-        self, boards: NDArray[np.int8], tiles: NDArray[np.int8], keys: NDArray[np.uint64]
-    ) -> NDArray[np.int8]:
-        time.sleep(0.2)
-        return super().choose(boards, tiles, keys)
 
 
 def test_workers_whose_parent_is_killed_end_in_silence(tmp_path: Path) -> None:
@@ -173,7 +118,7 @@ def test_workers_with_nothing_to_do_are_not_counted() -> None:
 
 
 def test_nobody_is_left_behind() -> None:
-    parts = play_in_workers(_search, 2, ORDERS, KEYS, lambda _: None, print, batch=2)
+    parts = play_in_workers(searcher, 2, ORDERS, KEYS, lambda _: None, print, batch=2)
     next(iter(parts))
     children = _children()
     assert len(children) >= 2
