@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Protocol, runtime_checkable
 
 from torch import Tensor
@@ -46,10 +47,23 @@ def grow(network: PolicyValueNetwork, smaller: PolicyValueNetwork) -> None:
     try:
         network.load_state_dict(weights)
     except RuntimeError:
-        raise UsageError(
-            f"the network to begin from is {smaller.config} for {smaller.variant.name}, this "
-            f"run's {network.config} for {network.variant.name}"
-        ) from None
+        raise UsageError(_what_differs(smaller, network)) from None
+
+
+def _what_differs(smaller: PolicyValueNetwork, network: PolicyValueNetwork) -> str:
+    """Why the one's weights do not fit the other, and what to set so that they do."""
+    if smaller.variant != network.variant:
+        return (
+            f"the network to begin from plays {smaller.variant.name}, this run is for "
+            f"{network.variant.name}: set variant={smaller.variant.name}"
+        )
+    there, here = asdict(smaller.config), asdict(network.config)
+    other = [
+        f"network.{name}={str(there[name]).lower()}"  # as in TOML
+        for name in there
+        if there[name] != here[name]
+    ]
+    return f"the network to begin from is of another shape: --set {' --set '.join(other)} fits it"
 
 
 def _split_head(head: HalfTurnHead, weight: Tensor, bias: Tensor) -> dict[str, Tensor]:
