@@ -81,7 +81,11 @@ class EvaluationConfig:
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """A whole run."""
+    """A whole run: its first stage, and those that come after it.
+
+    Each stage has rounds, settings and a seed of its own, and begins with the averaged weights that
+    the one before it ended with, like a run that begins from another.
+    """
 
     variant: str = "standard"
     seed: int = 0
@@ -91,8 +95,25 @@ class TrainConfig:
     selfplay: SelfPlayConfig = field(default_factory=SelfPlayConfig)
     learning: LearningConfig = field(default_factory=LearningConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    then: tuple[TrainConfig, ...] = ()  # the later stages, whole; in TOML what they change
+
+    @property
+    def stages(self) -> tuple[TrainConfig, ...]:
+        """All stages in their order, each as if there were no others."""
+        return (dataclasses.replace(self, then=()), *self.then)
+
+    @property
+    def rounds_in_all(self) -> int:
+        """The rounds of all stages."""
+        return sum(stage.rounds for stage in self.stages)
 
     def __post_init__(self) -> None:
+        for stage in self.then:
+            for name in ("variant", "network", "learns_from"):
+                if getattr(stage, name) != getattr(self, name):
+                    raise UsageError(
+                        f"{name} is the same in all stages of a run: set it once, outside of then"
+                    )
         variant = variant_named(self.variant)
         s, n, e = self.selfplay, self.learning, self.evaluation
         at_least_one = {
@@ -180,15 +201,41 @@ class TrainConfig:
 
     def to_json(self) -> dict[str, Any]:
         """The inverse of `config_from_dict`."""
-        return dataclasses.asdict(self)
+        data = dataclasses.asdict(self)
+        for stage in data["then"]:
+            del stage["then"]
+        return data
 
 
 Config = TypeVar("Config")
 
 
 def config_from_dict(data: dict[str, Any], where: str) -> TrainConfig:
-    """Check names and types; `UsageError` names the field, what was found and what is known."""
-    return _build(TrainConfig, data, where, "")
+    """Check names and types; `UsageError` names the field, what was found and what is known.
+
+    The tables of `then` are later stages; what one does not name is as in the stage before it.
+    """
+    changes = data.get("then", [])
+    tables = isinstance(changes, list) and all(isinstance(change, dict) for change in changes)
+    if not tables or any("then" in change for change in changes):
+        raise UsageError(
+            f"{where}: then is a list of tables, one [[then]] for each stage, found {changes!r}"
+        )
+    stage = {name: value for name, value in data.items() if name != "then"}
+    first, later = _build(TrainConfig, stage, where, ""), []
+    for change in changes:
+        stage = _changed(stage, change)
+        later.append(_build(TrainConfig, stage, where, "then."))
+    return dataclasses.replace(first, then=tuple(later))
+
+
+def _changed(table: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
+    """`table` with what `change` says, tables within it likewise."""
+    changed = dict(table)
+    for name, value in change.items():
+        both = isinstance(value, dict) and isinstance(table.get(name), dict)
+        changed[name] = _changed(table[name], value) if both else value
+    return changed
 
 
 def _build(kind: type[Config], data: object, where: str, prefix: str) -> Config:

@@ -39,7 +39,7 @@ class Outcome:
 
     reason: str
     rounds: int
-    of: int  # rounds that its config has
+    of: int  # rounds of all its stages
     best_round: int
     best_score: float
     judged_by: str  # the player whose score that is: 'one ply', or 'policy' for recorded games
@@ -81,7 +81,7 @@ def resume(run: Path, reporter: Reporter, stop: Callable[[], bool] = lambda: Fal
         )
     with _alone_in(run):
         training = _resumed(run)
-        reporter.begins(training.round, training.config.rounds)
+        reporter.begins(training.round, training.config.rounds_in_all)
         return _loop(training, reporter, stop)
 
 
@@ -95,7 +95,8 @@ def _as_given(config: TrainConfig, games: Games | None, teacher: Path | None) ->
             f"these settings are for a network that learns from {NEEDED[config.learns_from]}, or "
             "set learns_from=itself"
         )
-    return replace(config, learns_from=given)
+    then = tuple(replace(stage, learns_from=given) for stage in config.then)
+    return replace(config, learns_from=given, then=then)
 
 
 def _new(
@@ -113,7 +114,7 @@ def _new(
     training = Training(config, run, games, taught_by)
     if begin_from is not None:
         training.begin_from(load_network(begin_from))
-    reporter.begins(0, config.rounds)
+    reporter.begins(0, config.rounds_in_all)
     reporter.passed(preflight(training.learner.network, config.seed))
     write_json(run / "config.json", training.config.to_json())
     if games is not None:
@@ -161,8 +162,8 @@ def _loop(training: Training, reporter: Reporter, stop: Callable[[], bool]) -> O
     with closing(Journal(training.run, training.round)) as journal:
         while not (training.over or interrupted):
             metrics = training.play_and_learn(watchdog, reporter)
-            last = training.round == config.rounds
-            evaluated = last or training.round % config.evaluation.every == 0
+            every = training.stage.evaluation.every
+            evaluated = training.at_the_end_of_a_stage or training.round % every == 0
             if evaluated:
                 metrics |= training.evaluate(reporter)
                 journal.weights(training.learner.network, training.round)
@@ -173,14 +174,14 @@ def _loop(training: Training, reporter: Reporter, stop: Callable[[], bool]) -> O
             if evaluated or interrupted or time.monotonic() - saved > SAVE_EVERY:
                 training.save()
                 saved = time.monotonic()
-    if training.round == config.rounds:
+    if training.round == config.rounds_in_all:
         reason = "finished"
     else:
         reason = "standing still" if training.stands_still else "stopped"
     return Outcome(
         reason,
         training.round,
-        config.rounds,
+        config.rounds_in_all,
         training.best_round,
         training.best_score,
         training.judged_by,

@@ -59,26 +59,14 @@ class Training:
         teacher: Teacher | None,
     ) -> None:
         """Make the network from the config's seed; it learns from `games`, `teacher` or itself."""
-        precision = choose_precision(config.learning.precision)
-        # What `auto` came to on this machine is part of the run: elsewhere it goes on the same.
-        learning = replace(config.learning, precision=str(precision).removeprefix("torch."))
-        self.config, self.run = replace(config, learning=learning), run
-        variant = variant_named(config.variant)
-        network = PolicyValueNetwork(variant, config.network)
-        initialise(network, config.seed, network.heads)
-        self.learner = Learner(network, config.learning, precision)
-        self.replay = Replay(config.learning.replay_rounds)
-        evaluator = TorchEvaluator(self.learner.average, precision)
-        self.source: Source
+        self.config, self.run, self.teacher = _settled(config), run, teacher
+        self.games: Games | None = None
         self.held_out: Games | None = None
-        self.taught = teacher is not None
         if games is not None:
-            learnt_from, self.held_out = split(games)
-            self.source = Recorded(learnt_from, evaluator)
-        elif teacher is not None:
-            self.source = taught(config, teacher.evaluator(precision))
-        else:
-            self.source = Played(config, evaluator, lesson=config.learning.hold_q)
+            self.games, self.held_out = split(games)
+        network = PolicyValueNetwork(variant_named(config.variant), config.network)
+        initialise(network, config.seed, network.heads)
+        self._begin_stage(0, network)
         self.round = 0
         self.games_seen = 0
         self.seconds = 0.0
@@ -92,7 +80,29 @@ class Training:
     @property
     def over(self) -> bool:
         """Whether there is no round to come."""
-        return self.stands_still or self.round >= self.config.rounds
+        return self.stands_still or self.round >= self.config.rounds_in_all
+
+    @property
+    def at_the_end_of_a_stage(self) -> bool:
+        """Whether the next round is another stage's, or none."""
+        return self.round == self.stage_began + self.stage.rounds
+
+    def _begin_stage(self, index: int, network: PolicyValueNetwork) -> None:
+        """Be ready for the first round of the stage `index`, with nothing remembered."""
+        stages = self.config.stages
+        self.stage_index, self.stage = index, stages[index]
+        self.stage_began = sum(stage.rounds for stage in stages[:index])  # rounds before it
+        precision = choose_precision(self.stage.learning.precision)
+        self.learner = Learner(network, self.stage.learning, precision)
+        self.replay = Replay(self.stage.learning.replay_rounds)
+        evaluator = TorchEvaluator(self.learner.average, precision)
+        self.source: Source
+        if self.games is not None:
+            self.source = Recorded(self.games, evaluator)
+        elif self.teacher is not None:
+            self.source = taught(self.stage, self.teacher.evaluator(precision))
+        else:
+            self.source = Played(self.stage, evaluator, lesson=self.stage.learning.hold_q)
 
     def begin_from(self, other: LoadedNetwork) -> None:
         """Take the weights of a network that was trained before, grown to this run's size."""
@@ -102,6 +112,8 @@ class Training:
 
     def go_back_to(self, checkpoint: Checkpoint) -> None:
         """Stand where the run stood then; `RunError` where the checkpoint lacks something."""
+        ends = np.cumsum([stage.rounds for stage in self.config.stages])
+        self._begin_stage(int((ends < checkpoint.info["round"]).sum()), self.learner.network)
         restore(checkpoint, self.learner, self.replay)
         info = checkpoint.info
         self.round, self.games_seen, self.seconds = info["round"], info["games"], info["seconds"]
@@ -120,7 +132,7 @@ class Training:
             "best_score": self.best_score,
             "stands_still": self.stands_still,
             "recorded": self.held_out is not None,
-            "taught": self.taught,
+            "taught": self.teacher is not None,
             "begun_from": self.begun_from,
         }
 
@@ -131,10 +143,14 @@ class Training:
 
     def play_and_learn(self, watchdog: Watchdog, reporter: Reporter) -> dict[str, Any]:
         """One round; returns its metrics."""
-        config = self.config
+        if self.at_the_end_of_a_stage:
+            network = self.learner.network
+            network.load_state_dict(self.learner.average.state_dict())
+            self._begin_stage(self.stage_index + 1, network)
+        config, index_in_stage = self.stage, self.round - self.stage_began
         began = time.perf_counter()
         samples, games = self.source.samples(
-            self.round, lambda done, of: reporter.step("playing", done, of)
+            index_in_stage, lambda done, of: reporter.step("playing", done, of)
         )
         self.replay.add(samples)
         self.games_seen += len(games)
@@ -142,10 +158,10 @@ class Training:
         remembered = self.replay.all()
         size = min(config.learning.batch_size, len(remembered))
         steps = max(1, round(len(samples) * config.learning.passes / size))
-        rng = np.random.default_rng((config.seed, 1, self.round))
+        rng = np.random.default_rng((config.seed, 1, index_in_stage))
         reports = []
         for index, rows in enumerate(_batches(len(remembered), steps, size, rng)):
-            self.learner.set_rate((self.round + index / steps) / config.rounds)
+            self.learner.set_rate((index_in_stage + index / steps) / config.rounds)
             report = self.learner.step(remembered.take(rows, rng.random(size) < 0.5))
             watchdog.watch(report)
             reports.append(report)
@@ -170,7 +186,7 @@ class Training:
         Better means: by an interval that leaves 0 out, on the same orders. The largest of many
         noisy means is mostly noise, and what has learnt longer is the better guess.
         """
-        settings = self.config.evaluation
+        settings = self.stage.evaluation
         evaluator = TorchEvaluator(self.learner.average)
         done = 0
 
@@ -212,12 +228,22 @@ class Training:
                     network,
                     network(torch.from_numpy(part.boards)),
                     part,
-                    self.config.learning.temperature,
+                    self.stage.learning.temperature,
                 )
                 for part in parts
             ]
         means = _mean_losses(found, [len(part) for part in parts])
         return {f"held_out_{name}": value for name, value in means.items()}
+
+
+def _settled(config: TrainConfig) -> TrainConfig:
+    """With what a precision of `auto` comes to on this machine: elsewhere it goes on the same."""
+
+    def settled(stage: TrainConfig) -> TrainConfig:
+        precision = str(choose_precision(stage.learning.precision)).removeprefix("torch.")
+        return replace(stage, learning=replace(stage.learning, precision=precision))
+
+    return replace(settled(config), then=tuple(settled(stage) for stage in config.then))
 
 
 def _mean_losses(found: list[Losses], weights: list[int] | None = None) -> dict[str, float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import itertools
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -63,11 +64,13 @@ def run_report(run: Path, with_figures: bool, refresh: int | None = None) -> Rep
     """The page of the run in the folder `run`; needs torch for its sample of games."""
     rounds = read_metrics(run)
     config = json.loads(read_bytes(run / "config.json", RunError))
+    stages = [config, *config.get("then", [])]
     last = rounds[-1]
     network = config["network"]
     about = (
         f"{config['variant']}, {network['trunk']} trunk, {network['width']} wide, "
-        f"{network['blocks']} block(s); round {last['round']} of {config['rounds']}"
+        f"{network['blocks']} block(s); "
+        f"round {last['round']} of {sum(stage['rounds'] for stage in stages)}"
     )
     sections = [
         _strength(rounds, with_figures),
@@ -76,7 +79,7 @@ def run_report(run: Path, with_figures: bool, refresh: int | None = None) -> Rep
         _layers(rounds, with_figures),
         _time(rounds, with_figures),
         _games(run, with_figures),
-        Section("Config", tables=[Table(("field", "value"), list(_flat(config)), 2)]),
+        Section("Config", tables=[_settings(stages)]),
     ]
     shown = [s for s in sections if s is not None]
     return Report(f"Training run {run.name}", about, list(_cards(rounds)), shown, refresh)
@@ -218,9 +221,21 @@ def _games(run: Path, with_figures: bool) -> Section | None:
     return Section("Games", [words], drawn)
 
 
+def _settings(stages: list[dict[str, Any]]) -> Table:
+    """Every field with its value, and beside it what later stages change."""
+    settings = [dict(_flat(stage)) for stage in stages]
+    rows = []
+    for name in settings[0]:
+        values = [of_stage[name] for of_stage in settings]
+        changed = [new if new != old else "" for old, new in itertools.pairwise(values)]
+        rows.append((name, values[0], *changed))
+    heads = ["value"] if len(stages) == 1 else [f"stage {n + 1}" for n in range(len(stages))]
+    return Table(("field", *heads), rows, 1 + len(stages))
+
+
 def _flat(config: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     for name, value in config.items():
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{name}.")
-        else:
+        elif name != "then":
             yield f"{prefix}{name}", str(value)
