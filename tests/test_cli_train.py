@@ -73,6 +73,7 @@ def test_interrupted_killed_and_resumed(tmp_path: Path) -> None:
     until_round(process, broken, 9)
     process.send_signal(signal.SIGKILL)
     process.communicate()
+    assert process.returncode == -signal.SIGKILL
 
     process = start(broken, "--resume")
     out, err = process.communicate(timeout=240)
@@ -98,7 +99,9 @@ def test_interrupted_killed_and_resumed(tmp_path: Path) -> None:
     ],
 )
 def test_wrong_use_is_one_line(arguments: tuple[str, ...], says: str, tmp_path: Path) -> None:
-    refused(run("train", "--run", tmp_path / "run", *arguments), says)
+    told = run("train", "--run", tmp_path / "run", *arguments)
+    refused(told, says)
+    assert told.stdout == ""
     assert not (tmp_path / "run").exists()
 
 

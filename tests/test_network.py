@@ -191,9 +191,9 @@ def test_a_grown_network_says_what_the_smaller_said() -> None:
         torch.testing.assert_close(grown(boards).q, expected)
         # The activation after an empty block bends what is below zero a little further.
         torch.testing.assert_close(deeper(boards).q, expected, rtol=0.02, atol=0.2)
-    with pytest.raises(UsageError, match=r"width=32.*width=64"):
+    with pytest.raises(UsageError, match=r"--set network\.width=32 fits it"):
         grow(PolicyValueNetwork(STANDARD, replace(plain.config, width=64)), plain)
-    with pytest.raises(UsageError, match=r"blocks=3.*blocks=1"):
+    with pytest.raises(UsageError, match=r"--set network\.blocks=3 fits it"):
         grow(two_views(1), deeper)
 
 

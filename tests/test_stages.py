@@ -13,7 +13,7 @@ from training_testing import SMALL, Silent
 
 from azx.runtime.errors import UsageError
 from azx.trainer.checkpoint import Tensors, read_checkpoint
-from azx.trainer.config import config_from_dict, load_config
+from azx.trainer.config import TrainConfig, config_from_dict, load_config
 from azx.trainer.train import resume, train
 
 FIRST = replace(SMALL, rounds=3, network=replace(SMALL.network, half_turn=True))
@@ -39,6 +39,7 @@ seed = 1
 selfplay.noise_end = 0.5
 
 [[then]]
+seed = 2
 rounds = 7
 selfplay = { noise = 1.0 }
 learning.hold_q = true
@@ -49,6 +50,11 @@ def weights(folder: Path, kind: str = "last") -> Tensors:
     """What a checkpoint holds of the network."""
     tensors = read_checkpoint(folder / f"{kind}.json").tensors
     return {k: v for k, v in tensors.items() if k.startswith(("network", "average"))}
+
+
+def one_alone(path: Path) -> TrainConfig:
+    """The first stage of a preset, without the others."""
+    return replace(load_config(str(path), []), then=())
 
 
 def the_same(one: Tensors, other: Tensors) -> bool:
@@ -96,24 +102,44 @@ def test_a_stage_is_as_the_one_before_but_for_what_it_names(tmp_path: Path) -> N
     path.write_text(TOML)
     config = load_config(str(path), ["network.width=32", "network.groups=4"])
     one, two, three = config.stages
-    assert [(stage.seed, stage.rounds) for stage in config.stages] == [(0, 3), (1, 3), (1, 7)]
+    assert [(stage.seed, stage.rounds) for stage in config.stages] == [(0, 3), (1, 3), (2, 7)]
     noises = [(stage.selfplay.noise, stage.selfplay.noise_end) for stage in config.stages]
     assert noises == [(2.0, 1.0), (2.0, 0.5), (1.0, 0.5)]
     assert [stage.learning.hold_q for stage in config.stages] == [False, False, True]
     assert one.network == two.network == three.network
     assert one.network.width == 32
     assert config.rounds_in_all == 13
-    kept = json.loads(json.dumps(config.to_json()))
-    assert config_from_dict(kept, "kept") == config
+    assert config_from_dict(config.to_json(), "kept") == config
+    assert config_from_dict(json.loads(json.dumps(config.to_json())), "kept") == config
+    assert load_config(str(path), ["then=[]"]).stages == (one_alone(path),)
+
+
+def test_a_stage_that_stands_still_ends_the_run_by_its_own_evaluations(tmp_path: Path) -> None:
+    """Two in each stage, of which one must bring a thousand points more than the one before."""
+    evaluation = replace(SMALL.evaluation, every=2, patience=1, least_gain=1000.0)
+    first = replace(SMALL, rounds=2, evaluation=evaluation)
+    outcome = train(replace(first, then=(replace(first, seed=1, rounds=6),)), tmp_path, Silent())
+    assert (outcome.reason, outcome.rounds, outcome.of) == ("standing still", 6, 8)
+    assert resume(tmp_path, Silent()) == outcome
+
+
+def test_what_a_later_stage_cannot_do_is_said_before_the_first_round(tmp_path: Path) -> None:
+    network = replace(SMALL.network, trunk="conv", half_turn=False)
+    first = replace(SMALL, network=network)
+    second = replace(first, seed=1, learning=replace(first.learning, optimizer="muon"))
+    with pytest.raises(UsageError, match="muon needs matrices"):
+        train(replace(first, then=(second,)), tmp_path, Silent())
 
 
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ("[[then]]\nnetwork.width = 64", "network is the same in all stages"),
-        ('[[then]]\nvariant = "standard"', "variant is the same in all stages"),
-        ("[[then]]\nlearning.rte = 1.0", "unknown field then.learning.rte"),
-        ("[[then]]\nrounds = 0", "rounds must be at least 1, found 0"),
+        ("[[then]]\nseed = 1\nnetwork.width = 64", "network is the same in all stages"),
+        ('[[then]]\nseed = 1\nvariant = "standard"', "variant is the same in all stages"),
+        ("[[then]]\nseed = 1\nevaluation.games = 9", "evaluation is the same in all stages"),
+        ("[[then]]\nrounds = 4", "a seed of its own.*found 0, 0"),
+        ("[[then]]\nlearning.rte = 1.0", "stage 2: .*unknown field learning.rte"),
+        ("[[then]]\nseed = 1\n[[then]]\nrounds = 0", "stage 3: rounds must be at least 1"),
         ("[then]\nrounds = 4", "then is a list of tables"),
         ("[[then]]\n[[then.then]]\nrounds = 2", "then is a list of tables"),
     ],

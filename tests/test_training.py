@@ -195,11 +195,16 @@ def test_a_run_begins_from_another(tmp_path: Path) -> None:
         torch.testing.assert_close(second.network.state_dict()[name], tensor)
     assert second.info["begun_from"]["round"] == first.info["round"]
     wider = replace(SMALL, network=replace(SMALL.network, width=64))
-    with pytest.raises(UsageError, match=r"of another shape: --set network\.width=32 fits it"):
-        train(wider, tmp_path / "third", Silent(), begin_from=tmp_path / "first")
-    standard = replace(SMALL, variant="standard")
-    with pytest.raises(UsageError, match=r"begin from plays mini, this .* set variant=mini"):
-        train(standard, tmp_path / "third", Silent(), begin_from=tmp_path / "first")
+    deeper = replace(wider, network=replace(wider.network, blocks=2))
+    for config in (wider, deeper):  # to be deeper is no fault
+        with pytest.raises(UsageError, match=r"another shape: --set network\.width=32 fits it"):
+            train(config, tmp_path / "third", Silent(), begin_from=tmp_path / "first")
+    for half_turn in (False, True):
+        standard = replace(
+            SMALL, variant="standard", network=replace(SMALL.network, half_turn=half_turn)
+        )
+        with pytest.raises(UsageError, match=r"begin from plays mini.*--set variant=mini"):
+            train(standard, tmp_path / "third", Silent(), begin_from=tmp_path / "first")
 
 
 def test_two_processes_cannot_train_in_one_folder(tmp_path: Path) -> None:

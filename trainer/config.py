@@ -40,7 +40,7 @@ class SelfPlayConfig:
     by_lot: int = 0  # of those tiles, so many lie on any cell instead: what nobody would look at
     explore: float = 0.3  # share of placements made at random in the beginning
     explore_end: float = 0.03  # ... and from `explore_until` on
-    explore_until: float = 0.33  # share of the run
+    explore_until: float = 0.33  # share of the stage
     noise: float = 5.0  # points of Gumbel noise on the other placements, without a tree
     noise_end: float = 5.0
 
@@ -58,11 +58,11 @@ class LearningConfig:
     clip: float = 1.0  # largest norm of the gradient
     lambda_start: float = 0.9  # of the lambda-returns, which changes to ...
     lambda_end: float = 0.0  # ... this, reached at ...
-    lambda_until: float = 0.2  # ... this share of the run
+    lambda_until: float = 0.2  # ... this share of the stage
     average_rate: float = 0.02  # of the averaged weights that play, are evaluated and exported
     # In self-play, a lesson from itself: beside what is found of the placements looked at, of all
     # of them what the averaged network said while it played. It keeps those that nobody looks at
-    # from drifting. As with a teacher, a position remembers a kilobyte more.
+    # from drifting; a position remembers a kilobyte more. A teacher's q is the lesson anyway.
     hold_q: bool = False
     policy_weight: float = 0.05  # of the cross-entropy, beside the squared error in units of POINTS
     temperature: float = 2.0  # points; the policy learns softmax((gain + q) / temperature)
@@ -73,7 +73,7 @@ class LearningConfig:
 class EvaluationConfig:
     """How strength is followed, on orders that are never trained on."""
 
-    every: int = 10  # rounds
+    every: int = 10  # rounds of the run; at the end of a stage besides
     games: int = 500
     patience: int = 4  # evaluations that must bring something, or the run stops ...
     least_gain: float = 1.0  # ... this many points; see `azx.trainer.stopping`
@@ -84,7 +84,8 @@ class TrainConfig:
     """A whole run: its first stage, and those that come after it.
 
     Each stage has rounds, settings and a seed of its own, and begins with the averaged weights that
-    the one before it ended with, like a run that begins from another.
+    the one before it ended with, like a run that begins from another. One that stands still ends
+    the run.
     """
 
     variant: str = "standard"
@@ -109,11 +110,17 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         for stage in self.then:
-            for name in ("variant", "network", "learns_from"):
+            for name in ("variant", "learns_from", "network", "evaluation"):
                 if getattr(stage, name) != getattr(self, name):
                     raise UsageError(
                         f"{name} is the same in all stages of a run: set it once, outside of then"
                     )
+        seeds = [self.seed, *(stage.seed for stage in self.then)]
+        if len(set(seeds)) < len(seeds):
+            raise UsageError(
+                f"every stage needs a seed of its own, or it plays the same deals again; found "
+                f"{', '.join(map(str, seeds))}"
+            )
         variant = variant_named(self.variant)
         s, n, e = self.selfplay, self.learning, self.evaluation
         at_least_one = {
@@ -187,11 +194,8 @@ class TrainConfig:
                 f"learns_from is {', '.join(SOURCES[:-1])} or {SOURCES[-1]}, found "
                 f"{self.learns_from!r}"
             )
-        if n.hold_q and self.learns_from != "itself":
-            raise UsageError(
-                "learning.hold_q is for self-play: a teacher's q is the lesson already, and "
-                "recorded games have none; leave it out"
-            )
+        if n.hold_q and self.learns_from == "games":
+            raise UsageError("learning.hold_q: recorded games have no q to hold; leave it out")
         if n.optimizer not in ("adamw", "muon"):
             raise UsageError(f"learning.optimizer is adamw or muon, found {n.optimizer!r}")
         if n.precision not in ("auto", "float32", "bfloat16"):
@@ -201,10 +205,10 @@ class TrainConfig:
 
     def to_json(self) -> dict[str, Any]:
         """The inverse of `config_from_dict`."""
-        data = dataclasses.asdict(self)
-        for stage in data["then"]:
+        first, *later = (dataclasses.asdict(stage) for stage in self.stages)
+        for stage in later:
             del stage["then"]
-        return data
+        return {**first, "then": later}
 
 
 Config = TypeVar("Config")
@@ -215,6 +219,8 @@ def config_from_dict(data: dict[str, Any], where: str) -> TrainConfig:
 
     The tables of `then` are later stages; what one does not name is as in the stage before it.
     """
+    if not isinstance(data, dict):
+        raise UsageError(f"{where}: settings are a table, found {data!r}")
     changes = data.get("then", [])
     tables = isinstance(changes, list) and all(isinstance(change, dict) for change in changes)
     if not tables or any("then" in change for change in changes):
@@ -223,9 +229,12 @@ def config_from_dict(data: dict[str, Any], where: str) -> TrainConfig:
         )
     stage = {name: value for name, value in data.items() if name != "then"}
     first, later = _build(TrainConfig, stage, where, ""), []
-    for change in changes:
+    for number, change in enumerate(changes, start=2):
         stage = _changed(stage, change)
-        later.append(_build(TrainConfig, stage, where, "then."))
+        try:
+            later.append(_build(TrainConfig, stage, where, ""))
+        except UsageError as error:
+            raise UsageError(f"stage {number}: {error}") from None
     return dataclasses.replace(first, then=tuple(later))
 
 

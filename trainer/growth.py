@@ -28,6 +28,11 @@ def grow(network: PolicyValueNetwork, smaller: PolicyValueNetwork) -> None:
     view by itself, so that the network says what `smaller` says, averaged over a board and its half
     turn. Raises `UsageError` where the shapes do not fit.
     """
+    if smaller.variant != network.variant:
+        raise UsageError(
+            f"the network to begin from plays {smaller.variant.name}, this run is for "
+            f"{network.variant.name}: --set variant={smaller.variant.name} fits it"
+        )
     weights = smaller.state_dict()
     for path, module in network.named_modules():
         if f"{path}.weight" not in weights:
@@ -51,17 +56,13 @@ def grow(network: PolicyValueNetwork, smaller: PolicyValueNetwork) -> None:
 
 
 def _what_differs(smaller: PolicyValueNetwork, network: PolicyValueNetwork) -> str:
-    """Why the one's weights do not fit the other, and what to set so that they do."""
-    if smaller.variant != network.variant:
-        return (
-            f"the network to begin from plays {smaller.variant.name}, this run is for "
-            f"{network.variant.name}: set variant={smaller.variant.name}"
-        )
+    """What to set so that the one's weights fit the other; blocks and views may be more."""
     there, here = asdict(smaller.config), asdict(network.config)
     other = [
         f"network.{name}={str(there[name]).lower()}"  # as in TOML
         for name in there
         if there[name] != here[name]
+        and not (name in ("blocks", "half_turn") and there[name] < here[name])
     ]
     return f"the network to begin from is of another shape: --set {' --set '.join(other)} fits it"
 

@@ -23,7 +23,7 @@ from azx.trainer.network import POINTS, Outputs, PolicyValueNetwork
 from azx.trainer.parts import PART, each_part
 from azx.trainer.samples import Samples
 
-#: Share of a run in which the learning rate rises to what it falls from.
+#: Share of a stage in which the learning rate rises to what it falls from.
 RISE = 0.02
 
 
@@ -113,7 +113,7 @@ class Learner:
         self.optimizers = optimizers_of(network, config)
 
     def set_rate(self, progress: float) -> None:
-        """The learning rate at `progress`, from 0 to 1 over the run: a short rise, half a cosine.
+        """The learning rate at `progress`, from 0 to 1 over the stage: a short rise, half a cosine.
 
         Without the rise a network that begins with trained weights lost most of what it knew in its
         first round: Adam's first steps are all of full size, whatever the gradient (docs/log.md).

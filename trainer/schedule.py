@@ -1,4 +1,4 @@
-"""What changes over a run, as functions of the share of it that is done."""
+"""What changes over a stage of a run, as functions of the share of it that is done."""
 
 from __future__ import annotations
 

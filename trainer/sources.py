@@ -27,12 +27,12 @@ class Source(Protocol):
     """Gives the samples of a round, which depend on the config, the round and the network alone."""
 
     def samples(self, index: int, progress: Progress | None) -> tuple[Samples, Games]:
-        """Round `index`, from 0: what to learn from it, and its games."""
+        """Round `index` of a stage, from 0: what to learn from it, and its games."""
         ...
 
 
 class Played:
-    """A network plays, the one that learns or a teacher, exploring less as the run goes on.
+    """A network plays, the one that learns or a teacher, exploring less as the stage goes on.
 
     With `lesson`, what it says of all tiles and cells is to be learnt too.
     """
@@ -41,7 +41,7 @@ class Played:
         self.config, self.evaluator, self.lesson = config, evaluator, lesson
 
     def samples(self, index: int, progress: Progress | None) -> tuple[Samples, Games]:
-        """New games, with keys that no other round has."""
+        """New games, with keys that no other round of this seed has."""
         settings = self.config.selfplay
         share = index / self.config.rounds
         count = settings.games_per_round

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,7 +21,7 @@ from azx.trainer.config import TrainConfig
 from azx.trainer.evaluation import Strength, measure
 from azx.trainer.growth import grow
 from azx.trainer.initialise import initialise
-from azx.trainer.learner import Learner, Losses, choose_precision, losses
+from azx.trainer.learner import Learner, Losses, choose_precision, losses, optimizers_of
 from azx.trainer.network import PolicyValueNetwork
 from azx.trainer.parts import PART
 from azx.trainer.preflight import Preflight
@@ -66,13 +67,16 @@ class Training:
             self.games, self.held_out = split(games)
         network = PolicyValueNetwork(variant_named(config.variant), config.network)
         initialise(network, config.seed, network.heads)
+        for stage in self.config.stages:
+            optimizers_of(network, stage.learning)  # what does not fit must not show after hours
+        #: By stage and evaluation: the scores of the player by which the run is judged.
+        self.history: list[list[NDArray[np.float32]]] = []
         self._begin_stage(0, network)
         self.round = 0
         self.games_seen = 0
         self.seconds = 0.0
         # Recorded games teach what their own moves are worth, and one ply asks about all moves.
         self.judged_by = "policy" if self.held_out is not None else "one ply"
-        self.history: list[NDArray[np.float32]] = []  # that player's scores at each evaluation
         self.best_round, self.best_score = 0, -1.0
         self.stands_still = False  # by the last evaluations, so that the run ends
         self.begun_from: dict[str, Any] | None = None  # where the run before this one stood
@@ -91,6 +95,7 @@ class Training:
         """Be ready for the first round of the stage `index`, with nothing remembered."""
         stages = self.config.stages
         self.stage_index, self.stage = index, stages[index]
+        self.history.append([])
         self.stage_began = sum(stage.rounds for stage in stages[:index])  # rounds before it
         precision = choose_precision(self.stage.learning.precision)
         self.learner = Learner(network, self.stage.learning, precision)
@@ -113,13 +118,18 @@ class Training:
     def go_back_to(self, checkpoint: Checkpoint) -> None:
         """Stand where the run stood then; `RunError` where the checkpoint lacks something."""
         ends = np.cumsum([stage.rounds for stage in self.config.stages])
-        self._begin_stage(int((ends < checkpoint.info["round"]).sum()), self.learner.network)
+        index = int((ends < checkpoint.info["round"]).sum())
+        if index != self.stage_index:
+            self._begin_stage(index, self.learner.network)
         restore(checkpoint, self.learner, self.replay)
         info = checkpoint.info
         self.round, self.games_seen, self.seconds = info["round"], info["games"], info["seconds"]
         self.best_round, self.best_score = info["best_round"], info["best_score"]
         self.stands_still = info["stands_still"]
-        self.history = [np.array(scores, dtype=np.float32) for scores in info["history"]]
+        self.history = [
+            [np.array(scores, dtype=np.float32) for scores in of_stage]
+            for of_stage in info["history"]
+        ]
         self.begun_from = info["begun_from"]
 
     def info(self) -> dict[str, Any]:
@@ -138,7 +148,8 @@ class Training:
 
     def save(self) -> None:
         """Write the checkpoint to resume from."""
-        info = {**self.info(), "history": [scores.tolist() for scores in self.history]}
+        history = [[scores.tolist() for scores in of_stage] for of_stage in self.history]
+        info = {**self.info(), "history": history}
         save_last(self.run, self.config, info, self.learner, self.replay)
 
     def play_and_learn(self, watchdog: Watchdog, reporter: Reporter) -> dict[str, Any]:
@@ -171,6 +182,7 @@ class Training:
         self.seconds += took
         return {
             "round": self.round,
+            "stage": self.stage_index + 1,
             "games": self.games_seen,
             "seconds": round(self.seconds, 2),
             "score": float(games.scores().mean()),
@@ -198,7 +210,7 @@ class Training:
         found: Strength = measure(evaluator, settings.games, count)
         policy, one_ply = estimate(found.policy), estimate(found.one_ply)
         judged = found.one_ply if self.judged_by == "one ply" else found.policy
-        self.history.append(judged)
+        self.history[-1].append(judged)
         metrics = {
             "policy": policy.mean,
             "policy_ci": policy.half_width,
@@ -209,8 +221,10 @@ class Training:
         }
         if self.held_out is not None:
             metrics |= self._held_out_losses(self.held_out)
-        self.stands_still = standing_still(self.history, settings)
-        highest = max(self.history, key=lambda scores: float(scores.mean()))
+        self.stands_still = standing_still(self.history[-1], settings)
+        highest = max(
+            itertools.chain.from_iterable(self.history), key=lambda scores: float(scores.mean())
+        )
         if paired_difference(judged, highest).ci95[1] >= 0.0:
             self.best_round, self.best_score = self.round, float(judged.mean())
             info = {**self.info(), **metrics, "evaluated_games": settings.games}

@@ -35,6 +35,7 @@ class _Screen:
     def __init__(self, console: Console, progress: Progress) -> None:
         self.console, self.progress = console, progress
         self.last_line = time.monotonic()
+        self.stage = 1
 
     def begins(self, done: int, of: int) -> None:
         """It sets out, with so many of its rounds done."""
@@ -54,6 +55,9 @@ class _Screen:
     def round(self, metrics: dict[str, Any], config: TrainConfig) -> None:
         """A whole round."""
         self.progress.update(self.task, completed=metrics["round"])
+        if metrics["stage"] > self.stage:
+            self.stage = metrics["stage"]
+            self.console.print(f"stage {self.stage} of {len(config.stages)}")
         if "one_ply" not in metrics:
             self._go_on_saying(metrics)
             return
