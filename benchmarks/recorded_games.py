@@ -22,24 +22,13 @@ from azx.runtime.models import shipped_model
 from azx.runtime.onnx_evaluator import open_model
 from azx.runtime.records import read_games
 from azx.runtime.review import Totals, review_games
-from azx.runtime.stats import Z95
-
-
-def student(freedom: int) -> float:
-    """The 97.5% point of Student's t, by Abramowitz and Stegun 26.7.5."""
-    z = Z95
-    return (
-        z
-        + (z**3 + z) / (4 * freedom)
-        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
-        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * freedom**3)
-    )
+from azx.runtime.stats import estimate
 
 
 def with_interval(samples: NDArray[np.float64]) -> str:
     """The mean of few samples [N] and the half-width of its 95% interval."""
-    half = student(len(samples) - 1) * samples.std(ddof=1) / np.sqrt(len(samples))
-    return f"{samples.mean():.1f} ± {half:.1f}"
+    mean = estimate(samples)
+    return f"{mean.mean:.1f} ± {mean.half_width:.1f}"
 
 
 def main() -> None:

@@ -10,9 +10,11 @@ A function that calls itself must not be compiled so: found again by a later pro
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import os
 import shutil
+import tempfile
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -31,8 +33,21 @@ def _cache_folder() -> Path:
     hasher = hashlib.sha256(numba.__version__.encode())
     for source in sorted(RUNTIME.rglob("*.py")):
         hasher.update(source.read_bytes())
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    # Path's own way to a home raises where there is none; here it stays "~", which is no folder.
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111
     return Path(home) / "azx" / f"kernels-{hasher.hexdigest()[:16]}"
+
+
+def _may_write(folder: Path) -> bool:
+    """Whether files can be made in `folder`, which is made where it is not there."""
+    if not folder.is_absolute():
+        return False
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError:
+        return False
 
 
 def _remove_old(current: Path) -> None:
@@ -46,10 +61,15 @@ def _remove_old(current: Path) -> None:
 # Whoever sets NUMBA_CACHE_DIR knows why.
 if "NUMBA_CACHE_DIR" not in os.environ:
     _folder = _cache_folder()
-    numba.config.CACHE_DIR = str(_folder)  # type: ignore[attr-defined]
-    if not _folder.exists():  # a new version, which is when there is something to remove
+    _is_new = not _folder.exists()
+    if not _may_write(_folder):  # a read-only system, a user without a home: compiled each time
+        _folder = Path(tempfile.mkdtemp(prefix="azx-kernels-"))
+        os.environ["NUMBA_CACHE_DIR"] = str(_folder)  # for workers, which end before this process
+        atexit.register(shutil.rmtree, _folder, ignore_errors=True)
+    elif _is_new:  # a new version, which is when there is something to remove
         with suppress(OSError):  # another process may be removing it too
             _remove_old(_folder)
+    numba.config.CACHE_DIR = str(_folder)  # type: ignore[attr-defined]
 
 _functions: list[Any] = []
 

@@ -11,13 +11,21 @@ from pathlib import Path
 from azx.runtime.errors import InputError, UsageError
 
 
+def is_device(path: Path) -> bool:
+    """Whether it is a device or a pipe, which cannot be replaced, only written to."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Yield a temporary path in the same folder; on success it becomes `path`, else it goes."""
-    path = Path(path).resolve()  # a link is followed, and stays
-    if path.exists() and not path.is_file() and not path.is_dir():
-        yield path  # a device or a pipe cannot be replaced, only written to
+    if is_device(path):
+        try:
+            yield path
+        except OSError as error:
+            raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
         return
+    path = Path(path).resolve()  # a link is followed, and stays
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:

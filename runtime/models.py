@@ -29,9 +29,9 @@ def named_model(model: Path) -> Path:
     So `standard-small` is enough for the smaller network that comes with azx. `ModelError` where
     there is neither.
     """
-    if model.exists():
-        return model
     shipped = MODELS / f"{model}.onnx"
+    if model.is_file() or (model.exists() and not shipped.is_file()):
+        return model  # a folder, say, is told where it is opened
     if not shipped.is_file():
         raise ModelError(
             f"{model}: no such file, and no network of that name comes with azx; there are: "

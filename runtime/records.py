@@ -171,9 +171,9 @@ def read_games(path: Path) -> Games:
 
 
 def _games_of(path: Path, data: bytes) -> Games:
-    if path.suffix == ".json":
+    if path.suffix.lower() == ".json":
         return _games_from_json(path, data)
-    if path.suffix != ".npz":
+    if path.suffix.lower() != ".npz":
         return _games_from_text(path, data)
     try:
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
@@ -215,7 +215,7 @@ def _games_from_json(path: Path, data: bytes) -> Games:
 def _games_from_text(path: Path, data: bytes) -> Games:
     """Games as lines `cell, [a, b, c]`; the count of a game's moves tells the variant."""
     try:
-        lines = data.decode().splitlines()
+        lines = data.decode("utf-8-sig").splitlines()  # as some editors save a text
     except UnicodeDecodeError:
         raise RecordError(f"{path} is neither a record (.npz, .json) nor a text") from None
     games: list[list[tuple[int, ...]]] = [[]]

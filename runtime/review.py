@@ -138,19 +138,26 @@ def one_ply_judge(evaluator: Evaluator) -> Judge:
 
 
 def search_judge(evaluator: Evaluator, simulations: int) -> Judge:
-    """What a search of `simulations` says of each cell, those it did not visit by the network's q.
+    """What a search of `simulations` says of each cell, one it did not visit by the network's q.
+
+    Where there is no q, by gain + value.
 
     A decision's randomness comes from its board and tile, so it is judged the same in any review.
     As many are searched in step as there is room for; `UsageError` where there is none for one.
     """
     in_step = max(1, games_that_fit(evaluator.variant, simulations))
+    has_q = evaluator.evaluate(evaluator.variant.empty_boards(0)).q is not None
 
     def judge(boards: NDArray[np.int8], tiles: NDArray[np.int8]) -> NDArray[np.floating]:
         values = np.empty(boards.shape, dtype=np.float32)
         for part in parts(len(boards), in_step):
             search = Search(evaluator, part.stop - part.start, Budget(simulations))
             keys = position_keys(boards[part], tiles[part])
-            values[part] = search.run(boards[part], tiles[part], keys).values
+            found = search.run(boards[part], tiles[part], keys)
+            values[part] = found.values
+            if not has_q:
+                one_ply = one_ply_worth(evaluator, boards[part], tiles[part])
+                values[part] = np.where(found.visits > 0, found.values, one_ply)
         return np.where(boards == EMPTY, values, -np.inf)
 
     return judge

@@ -91,8 +91,8 @@ class Rollouts:
 
     @property
     def least(self) -> Rollouts:
-        """The smallest of the kind, to get ready with."""
-        return Rollouts(1)
+        """The smallest with which games are played out, to get ready with."""
+        return Rollouts(4 * LEAST_EACH)
 
 
 class Worth(NamedTuple):

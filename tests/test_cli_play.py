@@ -136,6 +136,20 @@ def test_the_networks_game_is_the_one_it_plays_alone(mini: Path) -> None:
     assert shown.splitlines()[-1].endswith(f"the network on the same tiles: {alone.split()[1]}")
 
 
+def test_a_persons_game_is_kept_whatever_becomes_of_the_networks(
+    mini: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("azx.cli.human._own_game", interrupted)
+    record = tmp_path / "mine.npz"
+    options = ("--human", "--seed", 6, "--simulations", 0, "--record", record)
+    left = run("play", "--model", mini, *options, given="6\n5\n4\n3\n2\n1\n0\n")
+    assert left.exit_code == 130
+    assert read_games(record).cells[0].tolist() == [6, 5, 4, 3, 2, 1, 0]
+
+
 @pytest.mark.parametrize("leaving", ["3\nq\n", "3\n"])
 def test_a_person_may_leave(leaving: str, mini: Path, tmp_path: Path) -> None:
     record = tmp_path / "left.npz"
@@ -146,6 +160,18 @@ def test_a_person_may_leave(leaving: str, mini: Path, tmp_path: Path) -> None:
 
 
 # Many games
+
+
+def test_every_file_needs_a_name_of_its_own(mini: Path, tmp_path: Path) -> None:
+    one = tmp_path / "one.npz"
+    many = ("play", "--model", mini, "--games", 2, "--simulations", 0)
+    refused(run(*many, "--record", one, "--report", one), "one.npz is named twice")
+    assert not one.exists()
+    good(run(*many, "--record", one))
+    before = one.read_bytes()
+    refused(run(*many, "--orders", one, "--record", one), "one.npz is named twice")
+    refused(run("review", one, "--model", mini, "--json", one), "one.npz is named twice")
+    assert one.read_bytes() == before
 
 
 def test_many_games_are_those_of_the_runtime(mini: Path, tmp_path: Path) -> None:
@@ -160,7 +186,7 @@ def test_many_games_are_those_of_the_runtime(mini: Path, tmp_path: Path) -> None
     found = json.loads(report.read_text())
     assert found["scores"] == scores.tolist()
     assert found["mean"] == pytest.approx(scores.mean())
-    half = 1.96 * scores.std(ddof=1) / 40**0.5
+    half = 2.0227 * scores.std(ddof=1) / 40**0.5
     assert found["ci95"] == pytest.approx([scores.mean() - half, scores.mean() + half], abs=1e-3)
     assert found["quantiles"]["min"] == scores.min()
     assert found["quantiles"]["50"] == np.median(scores)

@@ -47,6 +47,26 @@ def test_the_first_run_says_that_it_compiles(mini: Path, tmp_path: Path) -> None
     assert first.stdout == second.stdout
 
 
+def test_what_is_to_be_written_is_written_though_nobody_listens(mini: Path, tmp_path: Path) -> None:
+    record, report = tmp_path / "games.npz", tmp_path / "report.json"
+    command = [sys.executable, "-m", "azx", "play", "--model", mini, "--games", "4",
+               "--simulations", "0", "--record", record, "--report", report]  # fmt: skip
+    reads, writes = os.pipe()
+    os.close(reads)
+    with os.fdopen(writes) as nobody:
+        done = subprocess.run(command, env=ENVIRONMENT, stdout=nobody, stderr=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert len(read_games(record)) == 4
+    assert report.exists()
+
+
+def test_a_report_may_go_into_a_pipe(mini: Path) -> None:
+    many = ("play", "--model", mini, "--games", 3, "--simulations", 0)
+    done = azx_process(*many, "--report", "/dev/stdout")
+    assert done.returncode == 0, done.stderr
+    assert '"games": 3' in done.stdout
+
+
 def test_an_error_of_a_real_process_is_one_line(tmp_path: Path) -> None:
     done = azx_process("play", "--model", tmp_path / "none.onnx")
     assert (done.returncode, done.stdout) == (2, "")

@@ -91,6 +91,7 @@ def test_interrupted_killed_and_resumed(tmp_path: Path) -> None:
         (("--preset", "small"), "learns from a teacher: name one with --teacher"),
         (("--preset", "recorded"), "learns from recorded games: give them with --games"),
         (("--resume", "--set", "seed=3"), "leave --set out"),
+        (("--resume", "--preset", "mini"), "leave --preset out"),
         (("--resume", "--games", "none.npz"), "leave --games out"),
         (("--resume", "--from", "none"), "leave --from out"),
         (("--resume", "--teacher", "mini"), "leave --teacher out"),

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
+
+from cli_testing import ENVIRONMENT
 
 from azx.runtime.compiled import KEPT, _remove_old
 
@@ -19,3 +23,14 @@ def test_of_old_versions_the_newest_are_kept(tmp_path: Path) -> None:
     _remove_old(current)
     left = {folder.name for folder in tmp_path.iterdir()}
     assert left == {"something else", *(folder.name for folder in folders[:KEPT])}
+
+
+def test_without_a_folder_to_keep_it_in_it_is_compiled_each_time(tmp_path: Path) -> None:
+    """A read-only system, a user without a home: no command may need more."""
+    nowhere = {**ENVIRONMENT, "XDG_CACHE_HOME": "/proc/none", "TMPDIR": str(tmp_path)}
+    nowhere.pop("NUMBA_CACHE_DIR", None)
+    done = subprocess.run(
+        [sys.executable, "-m", "azx", "--version"], env=nowhere, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr  # onnxruntime has a complaint of its own
+    assert list(tmp_path.iterdir()) == []

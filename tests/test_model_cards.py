@@ -45,7 +45,7 @@ def test_the_page_has_the_rungs_of_the_card(card: Path) -> None:
     rungs = ladder_rungs(card, "1234")
     assert ladder_rows(rungs)[2:] == [
         "| one-ply | 400 | 162.00 ± 0.98 |  | 13.2 | `abc1234`, a core |",
-        "| rollouts:400 | 400 | 163.50 ± 1.96 | +1.50 ± 2.19 | 13.2 | `abc1234`, a core |",
+        "| rollouts:400 | 400 | 163.50 ± 1.97 | +1.50 ± 2.20 | 13.2 | `abc1234`, a core |",
     ]
     with pytest.raises(SystemExit, match="of another model, 1234: write it anew first"):
         ladder_rungs(card, "4321")

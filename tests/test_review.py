@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from made_up import MICRO, HashEvaluator
 
 from azx.runtime.errors import UsageError
+from azx.runtime.evaluator import Evaluation
 from azx.runtime.play import play_games
 from azx.runtime.players import GreedyPlayer, OnePlyPlayer, Player, RandomPlayer
 from azx.runtime.records import Games
@@ -64,6 +65,20 @@ def test_score_is_promise_and_luck_less_mistakes_and_errors(seed: int, variant: 
 def judges(evaluator: HashEvaluator) -> list[Judge]:
     """One of every kind."""
     return [one_ply_judge(evaluator), search_judge(evaluator, 3), rollout_judge(evaluator, 16)]
+
+
+def test_without_q_a_search_judges_what_it_did_not_visit_by_one_ply() -> None:
+    class Without(HashEvaluator):
+        def evaluate(self, boards: np.ndarray) -> Evaluation:
+            return super().evaluate(boards)._replace(q=None)
+
+    evaluator = Without(MICRO)
+    boards = MICRO.empty_boards(MICRO.tiles)
+    tiles = np.arange(MICRO.tiles, dtype=np.int8)
+    by_search = search_judge(evaluator, 1)(boards, tiles)
+    by_one_ply = one_ply_judge(evaluator)(boards, tiles)
+    same = np.isclose(by_search, by_one_ply, atol=1e-3)
+    assert (same.sum(axis=1) >= MICRO.cells - 1).all()
 
 
 def test_the_judges_give_finite_worths_on_empty_cells_alone() -> None:

@@ -172,8 +172,22 @@ def test_a_run_of_an_earlier_version_says_how_to_go_on(tmp_path: Path) -> None:
     last.write_text(json.dumps({**known, "info": {"round": 1, "recorded": False}}))
     with pytest.raises(RunError, match=r"last.json lacks 'taught'.*another version"):
         resume(tmp_path, Silent())
+    last.write_text(json.dumps({**known, "info": {**known["info"], "history": [[1.0, 2.0]]}}))
+    with pytest.raises(RunError, match=r"no scores by stage: .*another version.*--from"):
+        resume(tmp_path, Silent())
     last.write_text(json.dumps(known))
     resume(tmp_path, Silent())
+
+
+def test_a_power_cut_costs_no_more_than_the_lines_it_tore(tmp_path: Path) -> None:
+    """Lines that never reached the disk, and one that did by half."""
+    train(SMALL, tmp_path, Silent(), stop=lambda: True)
+    resume(tmp_path, Silent(), stop=lambda: True)
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    (tmp_path / "metrics.jsonl").write_text(lines[1][: len(lines[1]) // 2])
+    resume(tmp_path, Silent())
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["round"] for line in lines] == [3, 4]
 
 
 def test_a_resumed_run_learns_from_what_it_learnt_from(tmp_path: Path) -> None:
@@ -199,6 +213,9 @@ def test_a_run_begins_from_another(tmp_path: Path) -> None:
     for config in (wider, deeper):  # to be deeper is no fault
         with pytest.raises(UsageError, match=r"another shape: --set network\.width=32 fits it"):
             train(config, tmp_path / "third", Silent(), begin_from=tmp_path / "first")
+    regrouped = replace(SMALL, network=replace(SMALL.network, groups=8))
+    with pytest.raises(UsageError, match=r"another shape: --set network\.groups=4 fits it"):
+        train(regrouped, tmp_path / "third", Silent(), begin_from=tmp_path / "first")
     for half_turn in (False, True):
         standard = replace(
             SMALL, variant="standard", network=replace(SMALL.network, half_turn=half_turn)

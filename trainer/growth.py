@@ -33,6 +33,8 @@ def grow(network: PolicyValueNetwork, smaller: PolicyValueNetwork) -> None:
             f"the network to begin from plays {smaller.variant.name}, this run is for "
             f"{network.variant.name}: --set variant={smaller.variant.name} fits it"
         )
+    if smaller.config.groups != network.config.groups:  # of which the weights' shapes say nothing
+        raise UsageError(_what_differs(smaller, network))
     weights = smaller.state_dict()
     for path, module in network.named_modules():
         if f"{path}.weight" not in weights:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,14 @@ def layer_statistics(network: nn.Module) -> dict[str, list[float]]:
     return {name: [rms(p), rms(p.grad)] for name, p in network.named_parameters()}
 
 
+def _round_of(line: str) -> float:
+    """Whose metrics a line holds; infinity where it was torn, by a kill or a power cut."""
+    try:
+        return int(json.loads(line)["round"])
+    except (ValueError, KeyError, TypeError):
+        return math.inf
+
+
 class Journal:
     """Writes `RUN/metrics.jsonl` and TensorBoard's event files beside it."""
 
@@ -30,8 +39,8 @@ class Journal:
         self.path = run / "metrics.jsonl"
         kept = []
         if rounds_done and self.path.exists():
-            # One line a round, so the last ones are of rounds that were never saved, whole or torn.
-            kept = self.path.read_text().splitlines()[:rounds_done]
+            lines = self.path.read_text(errors="replace").splitlines()
+            kept = [line for line in lines if _round_of(line) <= rounds_done]
         write_text(self.path, "".join(line + "\n" for line in kept))
         self._board = SummaryWriter(str(run / "tensorboard"), purge_step=rounds_done + 1)
 

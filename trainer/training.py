@@ -13,10 +13,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from azx.runtime.errors import RunError
 from azx.runtime.records import Games
 from azx.runtime.stats import estimate, paired_difference
 from azx.runtime.variant import variant_named
-from azx.trainer.checkpoint import Checkpoint, LoadedNetwork, restore, save_best, save_last
+from azx.trainer.checkpoint import (
+    OTHER_VERSION,
+    Checkpoint,
+    LoadedNetwork,
+    restore,
+    save_best,
+    save_last,
+)
 from azx.trainer.config import TrainConfig
 from azx.trainer.evaluation import Strength, measure
 from azx.trainer.growth import grow
@@ -130,6 +138,9 @@ class Training:
             [np.array(scores, dtype=np.float32) for scores in of_stage]
             for of_stage in info["history"]
         ]
+        one_each = [scores.ndim == 1 for of_stage in self.history for scores in of_stage]
+        if len(self.history) != index + 1 or not all(one_each):
+            raise RunError(f"{checkpoint.path} has no scores by stage: {OTHER_VERSION}")
         self.begun_from = info["begun_from"]
 
     def info(self) -> dict[str, Any]:

@@ -60,7 +60,7 @@ class Watchdog:
             f"a value is not finite: losses q {float(found.value_loss):g}, lesson "
             f"{float(found.lesson_loss):g}, policy {float(found.policy_loss):g}, gradient "
             f"norm {report.gradient_norm:g}, in {', '.join(broken[:3]) or 'the loss itself'}; try "
-            "a lower learning.rate, or learning.precision=float32"
+            "a lower learning.rate, or learning.precision=float32, in a new run"
         )
 
     def _check_alive(self) -> None:

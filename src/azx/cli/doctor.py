@@ -68,8 +68,7 @@ def doctor(
     """
     need_training_packages()
     reasons = declared(meant)
-    check_writable(json)
-    check_writable(html)
+    check_writable(json, html)
     with busy("loading torch") as tell:
         from azx.export import audit
         from azx.export.report import as_html, audit_sections, figure_sections

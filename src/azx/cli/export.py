@@ -98,11 +98,10 @@ def export(
     if len(chosen) > 1:
         raise UsageError(f"a file is in one precision, found --{' and --'.join(chosen)}")
     reports, reasons = report or [], declared(meant)
-    check_writable(out)
     for path in reports:
         if path.suffix not in REPORTS:
             raise UsageError(f"--report writes {', '.join(REPORTS)}, found {path}")
-        check_writable(path)
+    check_writable(out, *reports)
     with busy("loading torch") as tell:
         from azx.export.emit import OPSET
         from azx.export.gate import GateRefused, export_model

@@ -7,18 +7,21 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from azx.cli.board import beside, draw_board, tile_name
-from azx.cli.show import Game, Strategy, chosen, to_come
+from azx.cli.show import Game, Keep, Strategy, chosen, to_come
 from azx.cli.terminal import busy, counted, counting, say
 from azx.runtime.players import Player, SearchPlayer, one_ply_worth
-from azx.runtime.records import Games
 from azx.runtime.rollouts import RolloutPlayer
 from azx.runtime.rules import EMPTY
 
 
 def play_against(
-    console: Console, strategy: Strategy, order: NDArray[np.int8], key: NDArray[np.uint64]
-) -> Games | None:
-    """A person plays `order` int8 [C]; the game, or None where it was left before its end."""
+    console: Console,
+    strategy: Strategy,
+    order: NDArray[np.int8],
+    key: NDArray[np.uint64],
+    keep: Keep,
+) -> None:
+    """A person plays `order` int8 [C]; the game goes to `keep` if it is not left before its end."""
     player = strategy.player()
     game = Game(strategy.variant)
     for tile in order.tolist():
@@ -29,16 +32,16 @@ def play_against(
         if cell is None:
             laid, won = counted(len(game.cells), "tile"), counted(game.score, "point")
             say(console, f"left after {laid} with {won}; a game that is left is not recorded")
-            return None
+            return
         _comment(console, cell, best, worth)
         game.lay(tile, cell)
         if game.gain:
             say(console, f"{counted(game.gain, 'point')}: {', '.join(game.won)}")
         say(console, "")
     say(console, *beside(draw_board(game.variant, game.board), []), "")
+    keep(game.record())  # the network may take its time
     own = _own_game(strategy, order, key)
     say(console, f"your score {game.score}; the network on the same tiles: {own.score}")
-    return game.record()
 
 
 def _own_game(strategy: Strategy, order: NDArray[np.int8], key: NDArray[np.uint64]) -> Game:

@@ -150,7 +150,7 @@ def play(
     many = games is not None or orders is not None
     if seed is not None and seed > LARGEST_SEED:
         raise UsageError(f"--seed is at most {LARGEST_SEED}, found {seed}")
-    _refuse_odd_pairs(many, human, workers, record, report)
+    _refuse_odd_pairs(many, human, workers, record, report, orders)
     budget = _budget(simulations, seconds, rollouts, root, one_ply)
     if seed is None:
         seed = 0 if many else secrets.randbelow(1_000_000)
@@ -169,23 +169,28 @@ def play(
     strategy = Strategy(evaluator, budget, one_ply)
 
     console = stdout()
-    finished: Games | None
+    written: list[Path] = []
+
+    def keep(games: Games) -> None:
+        """Before anything is said of them: that can be worked out again."""
+        if record is not None:
+            write_games(record, games)
+            written.append(record)
+
     if many:
         crew = Crew(workers, load) if workers > 1 else None
         played = play_many(strategy, drawn, keys, crew, record)
-        finished, figures = played.games, report_of(strategy, played, workers, seed, orders)
+        keep(played.games)
+        figures = report_of(strategy, played, workers, seed, orders)
+        if report is not None:
+            write_json(report, figures)
+            written.append(report)
         say(console, *report_lines(figures))
     else:
         get_ready(strategy)
         say(console, *_heading(strategy, seed))
-        finished = (play_against if human else show_game)(console, strategy, drawn[0], keys)
-    # The games first: what is said of them can be worked out again.
-    if record is not None and finished is not None:
-        write_games(record, finished)
-        say(console, f"written    {record}")
-    if report is not None:
-        write_json(report, figures)
-        say(console, f"written    {report}")
+        (play_against if human else show_game)(console, strategy, drawn[0], keys, keep)
+    say(console, *(f"written    {path}" for path in written))
 
 
 def _refuse_odd_pairs(
@@ -194,6 +199,7 @@ def _refuse_odd_pairs(
     workers: int,
     record: Path | None,
     report: Path | None,
+    orders: Path | None,
 ) -> None:
     """`UsageError` for options that do not go together, or files that could not be written."""
     if human and many:
@@ -206,8 +212,7 @@ def _refuse_odd_pairs(
         )
     if record is not None and record.suffix != ".npz":
         raise UsageError(f"--record writes a .npz file, found {record}")
-    check_writable(record)
-    check_writable(report)
+    check_writable(record, report, read=orders)
 
 
 def _budget(
@@ -236,6 +241,8 @@ def _budget(
     if seconds is not None:
         return Budget(seconds=seconds, root=root)
     if one_ply or simulations == 0:
+        if root != ROOTS[0]:
+            raise UsageError(f"without a search there is no root: leave out --root {root}")
         return None
     return Budget(SIMULATIONS if simulations is None else simulations, root=root)
 

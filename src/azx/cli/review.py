@@ -117,8 +117,7 @@ def review(
     """
     if simulations and rollouts:
         raise UsageError("--rollouts is a judge of its own: leave out --simulations")
-    check_writable(html)
-    check_writable(json)
+    check_writable(html, json, read=file)
     games = read_games(file)
     first = game or 0
     if game is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,9 @@ from azx.runtime.rollouts import Rollouts
 from azx.runtime.rules import EMPTY, placement_gains
 from azx.runtime.search import Budget
 from azx.runtime.variant import Variant
+
+#: What is done with a game as soon as it is whole.
+Keep = Callable[[Games], None]
 
 
 @dataclass(frozen=True)
@@ -107,9 +111,13 @@ def turn_words(game: Game, foreseen: float) -> list[str]:
 
 
 def show_game(
-    console: Console, strategy: Strategy, order: NDArray[np.int8], key: NDArray[np.uint64]
-) -> Games:
-    """Play `order` int8 [C] and print the board after each turn; returns the game."""
+    console: Console,
+    strategy: Strategy,
+    order: NDArray[np.int8],
+    key: NDArray[np.uint64],
+    keep: Keep,
+) -> None:
+    """Play `order` int8 [C] and print the board after each turn; the whole game goes to `keep`."""
     player = strategy.player()
     game = Game(strategy.variant)
     for tile in order.tolist():
@@ -118,5 +126,5 @@ def show_game(
         game.lay(tile, cell)
         words = turn_words(game, to_come(strategy.evaluator, game.board))
         say(console, *beside(draw_board(game.variant, game.board, game.cells[-1]), words), "")
+    keep(game.record())
     say(console, f"score {game.score}")
-    return game.record()

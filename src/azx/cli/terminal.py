@@ -23,6 +23,7 @@ from rich.table import Table
 from rich.text import Text
 
 from azx.runtime.errors import ProviderWarning, UsageError
+from azx.runtime.files import is_device
 from azx.runtime.verify import Check
 
 if TYPE_CHECKING:
@@ -32,9 +33,18 @@ if TYPE_CHECKING:
 STYLES = {"fail": "bold red", "warn": "yellow"}
 
 
+class _Untiring(Console):
+    """Where nobody listens any more, as after `| head`, what is left to do is done in silence."""
+
+    def on_broken_pipe(self) -> None:
+        """Print nowhere from now on; rich would end the process, with files yet to be written."""
+        self.quiet = True
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self.file.fileno())
+
+
 def stdout() -> Console:
     """The console for results; text is printed as it is, `[brackets]` and all."""
-    return Console(highlight=False, markup=False, emoji=False)
+    return _Untiring(highlight=False, markup=False, emoji=False)
 
 
 def stderr() -> Console:
@@ -138,9 +148,25 @@ def check_table(checks: Sequence[Check]) -> Table:
     return made
 
 
-def check_writable(path: Path | None) -> None:
-    """`UsageError` now, rather than after the work, where `path` cannot be written."""
-    if path is None:
+def check_writable(*paths: Path | None, read: Path | None = None) -> None:
+    """`UsageError` now, rather than after the work, where one of `paths` cannot be written.
+
+    Or where two of them, or one and the file that is `read`, are the same: one would be lost.
+    """
+    taken = set() if read is None else {read.resolve()}
+    for path in paths:
+        if path is None:
+            continue
+        _check_place(path)
+        place = path.resolve()
+        if place in taken and not is_device(path):
+            raise UsageError(f"{path} is named twice: every file needs a name of its own")
+        taken.add(place)
+
+
+def _check_place(path: Path) -> None:
+    """`UsageError` where there is no room for a file of that name."""
+    if is_device(path):
         return
     if path.is_dir():
         raise UsageError(f"{path} is a folder; give the name of a file")

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from azx.trainer.train import Outcome
 
 
+#: The preset of who names none.
+STANDARD = "standard"
+
 #: Seconds between two lines of a run whose output goes into a file, where no bar shows.
 LINE_EVERY = 60.0
 
@@ -114,11 +117,12 @@ def train(
         typer.Option(help="Folder for the run; default runs/PRESET.", show_default=False),
     ] = None,
     preset: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="mini, quick, standard, champion, small, recorded, or a TOML file of one's own."
+            help="mini, quick, standard, champion, small, recorded, or a TOML file of one's own.",
+            show_default=STANDARD,
         ),
-    ] = "standard",
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option(
@@ -178,14 +182,16 @@ def train(
         from azx.trainer.train import train as train_run
 
     console = stderr()
-    folder = run or Path("runs") / Path(preset).stem
+    folder = run or Path("runs") / Path(preset or STANDARD).stem
     if resume:
+        if run is not None:  # else it names the folder
+            _refuse_anew({"--preset": preset})
         _refuse_anew({"--set": set_, "--games": games, "--from": from_, "--teacher": teacher})
         go = partial(resume_run, folder)
     else:
         go = partial(
             train_run,
-            load_config(preset, set_ or []),
+            load_config(preset or STANDARD, set_ or []),
             folder,
             games=read_games(games) if games else None,
             begin_from=from_,

@@ -56,7 +56,7 @@ def check_reports(paths: Sequence[Path]) -> None:
             raise UsageError(f"a report is {' or '.join(KINDS)}, found {path}")
         if path.suffix == PAGE:
             need_matplotlib()
-        check_writable(path)
+    check_writable(*paths)
 
 
 def write_reports(result: dict[str, Any], paths: Sequence[Path]) -> None:
