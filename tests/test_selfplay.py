@@ -20,7 +20,7 @@ from azx.runtime.seeds import game_keys
 from azx.runtime.solver import Solution
 from azx.runtime.variant import MINI
 from azx.trainer.config import load_config
-from azx.trainer.foresight import EXACT_CELLS
+from azx.trainer.foresight import EXACT_CELLS, look_ahead, worth_of
 from azx.trainer.parts import PART, play_in_parts
 from azx.trainer.samples import Samples, lambda_returns, samples_of
 from azx.trainer.selfplay import Exploration, Round, play_round, search_round, whole_corrections
@@ -131,6 +131,31 @@ def test_corrections_mean_what_points_made_mean() -> None:
     made = played.games.gains()[:, :exact_from].sum(axis=1) + played.values[:, exact_from]
     luck = made - without[:, 0]
     assert abs(luck.mean()) < 4 * luck.std() / np.sqrt(len(luck))
+
+
+@pytest.mark.parametrize("candidates", [1, 2, 3])
+def test_noise_on_the_moves_says_nothing_of_the_values(
+    candidates: int, micro_solution: Solution
+) -> None:
+    """What is exact needs no correction, however badly its games are played."""
+    evaluator = ExactEvaluator(micro_solution)
+    played = play_round(evaluator, game_keys(6, 500), Exploration(0.1, 5.0), candidates, 0)
+    assert played.games.scores().mean() < micro_solution.optimum - 1.0
+    np.testing.assert_allclose(played.correction, 0.0, atol=1e-4)
+    returns, _ = lambda_returns(played, 1.0)
+    np.testing.assert_allclose(returns, played.values, atol=1e-3)
+    off = played.games.gains() + played.values[:, 1:] - worth_of_best(evaluator, played)
+    assert not played.followed[off < -0.1].any()
+
+
+def worth_of_best(evaluator: ExactEvaluator, played: Round) -> NDArray[np.float32]:
+    """[G, C]: gain + q of the best placement of each tile that came."""
+    best = []
+    for turn, tiles in enumerate(played.games.orders.T):
+        boards = np.ascontiguousarray(played.games.boards()[:, turn])
+        ahead = look_ahead(evaluator, boards)
+        best.append(worth_of(evaluator, boards, np.ascontiguousarray(tiles), ahead).max(axis=1))
+    return np.stack(best, axis=1)
 
 
 def test_samples_turn_by_half_a_turn() -> None:

@@ -120,9 +120,10 @@ def play_round(
 
     One forward a board judges all next tiles: cells by gain + q, and the board by the exact mean
     over the next tiles of the best gain + q. The `candidates` best cells of each decision, noise
-    included, are laid and looked at, and the best of them by gain + value is chosen; with 1 it is
-    the best by gain + q. Every one of them says what q should have been, and the best of them
-    without noise, beside the best gain + q for this tile, what the value should have been.
+    included, are laid and looked at, one of them being the best without noise, and the best of them
+    by gain + value is chosen; with 1 it is the best by gain + q, noise included. Every one of them
+    says what q should have been, and the best of them without noise, beside the best gain + q for
+    this tile, what the value should have been.
     So, for q alone, does the best cell of each of `other_tiles` tiles that did not come: most of
     what q says is of such. The last `by_lot` of these tiles lie on any empty cell instead. What it
     says of all placements is kept where `keep_q`.
@@ -148,6 +149,13 @@ def play_round(
             _look_at_other_tiles(evaluator, round_, k, boards, ahead, keys, other_tiles, by_lot)
         looked_at = min(candidates, size - k)
         cells = np.argsort(-preference, axis=1, kind="stable")[:, :looked_at].astype(np.int8)
+        # What was foreseen is the best without noise. Unless that is looked at too, what is found
+        # says how much the noise cost, and values would learn that.
+        foreseen = worth.argmax(axis=1).astype(np.int8)
+        seen = (cells == foreseen[:, None]).any(axis=1) & ~explored
+        if looked_at > 1:
+            cells[:, -1] = np.where(seen | explored, cells[:, -1], foreseen)
+            seen = ~explored
         after = _laid(boards, tiles[:, None], cells)
         ahead = look_ahead(evaluator, after)
         points = ahead.value.reshape(games, looked_at)
@@ -162,10 +170,10 @@ def play_round(
         noise = np.take_along_axis(preference, at, 1) - np.take_along_axis(worth, at, 1)
         found = gains + points
         best = np.where(explored, 0, (found + noise).argmax(axis=1))
-        round_.followed[:, k] = ~explored & (best == found.argmax(axis=1))
+        round_.followed[:, k] = seen & (best == found.argmax(axis=1))
         if size - k > EXACT_CELLS:  # from there on the values are exact as they are
             correction = found.max(axis=1) - worth.max(axis=1)
-            round_.correction[:, k] = np.where(explored, 0.0, correction)
+            round_.correction[:, k] = np.where(seen, correction, 0.0)
         rest = np.argsort(np.arange(looked_at) == best[:, None], axis=1, kind="stable")[:, :-1]
         round_.games.cells[:, k] = cells[rows, best]
         round_.other_tiles[:, k, : looked_at - 1] = tiles[:, None]
