@@ -6,6 +6,9 @@ TEST := .venv
 
 .PHONY: play test lint clean
 
+# Some environments set it. The tests start a hundred processes, and each would compile what it imports.
+unexport PYTHONDONTWRITEBYTECODE
+
 play: $(PLAY)/ready ## set up the runtime alone (no PyTorch) and play a game with the shipped network
 	$(PLAY)/bin/azx play
 
