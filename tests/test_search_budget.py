@@ -10,15 +10,24 @@ import numpy as np
 import pytest
 from conftest import ROOT_NAMES
 from made_up import HashEvaluator
+from numpy.typing import NDArray
 
 from azx.runtime.errors import UsageError
-from azx.runtime.evaluator import UniformEvaluator
+from azx.runtime.evaluator import Evaluation, UniformEvaluator
 from azx.runtime.play import play_games
 from azx.runtime.players import SearchPlayer
 from azx.runtime.search import Budget, Search, mcts, room
 from azx.runtime.search.tree import bytes_per_node
 from azx.runtime.seeds import draw_orders, game_keys
 from azx.runtime.variant import MINI, STANDARD
+
+
+class Slow(HashEvaluator):
+    """One that takes its time, so that the simulations are not used up before it."""
+
+    def evaluate(self, boards: NDArray[np.int8]) -> Evaluation:
+        time.sleep(0.001)
+        return super().evaluate(boards)
 
 
 def test_time_ends_a_search() -> None:
@@ -28,7 +37,7 @@ def test_time_ends_a_search() -> None:
     visits = []
     for seconds in (1e-6, 0.3):
         budget = Budget(20_000, seconds=seconds)
-        found = Search(HashEvaluator(STANDARD), 1, budget).run(STANDARD.empty_boards(1), tile, keys)
+        found = Search(Slow(STANDARD), 1, budget).run(STANDARD.empty_boards(1), tile, keys)
         visits.append(found.visits.sum())
     assert 1 <= visits[0] < visits[1] < 20_000
 
