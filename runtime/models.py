@@ -29,15 +29,17 @@ def named_model(model: Path) -> Path:
     So `standard-small` is enough for the smaller network that comes with azx. `ModelError` where
     there is neither.
     """
+    if model.is_file():
+        return model
     shipped = MODELS / f"{model}.onnx"
-    if model.is_file() or (model.exists() and not shipped.is_file()):
+    if shipped.is_file():
+        return shipped
+    if model.exists():
         return model  # a folder, say, is told where it is opened
-    if not shipped.is_file():
-        raise ModelError(
-            f"{model}: no such file, and no network of that name comes with azx; there are: "
-            f"{_shipped()}"
-        )
-    return shipped
+    raise ModelError(
+        f"{model}: no such file, and no network of that name comes with azx; there are: "
+        f"{_shipped()}"
+    )
 
 
 def _shipped() -> str:

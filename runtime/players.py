@@ -144,6 +144,18 @@ def one_ply_worth(
     return worth
 
 
+def searched_worth(
+    evaluator: Evaluator, found: Found, boards: NDArray[np.int8], tiles: NDArray[np.int8]
+) -> NDArray[np.float32]:
+    """float32 [G, C]: what a search `found` of each cell, one it did not visit by the network's q.
+
+    Where there is no q, by gain + value.
+    """
+    if evaluator.evaluate(evaluator.variant.empty_boards(0)).q is not None:
+        return found.values
+    return np.where(found.visits > 0, found.values, one_ply_worth(evaluator, boards, tiles))
+
+
 class SearchPlayer:
     """Tree search with a budget for each move."""
 

@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 from azx.runtime.errors import UsageError
 from azx.runtime.evaluator import Evaluator
 from azx.runtime.play import parts
-from azx.runtime.players import one_ply_worth
+from azx.runtime.players import one_ply_worth, searched_worth
 from azx.runtime.records import Games
 from azx.runtime.rollouts import RolloutPlayer, Rollouts
 from azx.runtime.rules import EMPTY, all_gains, tiles_left
@@ -146,7 +146,6 @@ def search_judge(evaluator: Evaluator, simulations: int) -> Judge:
     As many are searched in step as there is room for; `UsageError` where there is none for one.
     """
     in_step = max(1, games_that_fit(evaluator.variant, simulations))
-    has_q = evaluator.evaluate(evaluator.variant.empty_boards(0)).q is not None
 
     def judge(boards: NDArray[np.int8], tiles: NDArray[np.int8]) -> NDArray[np.floating]:
         values = np.empty(boards.shape, dtype=np.float32)
@@ -154,10 +153,7 @@ def search_judge(evaluator: Evaluator, simulations: int) -> Judge:
             search = Search(evaluator, part.stop - part.start, Budget(simulations))
             keys = position_keys(boards[part], tiles[part])
             found = search.run(boards[part], tiles[part], keys)
-            values[part] = found.values
-            if not has_q:
-                one_ply = one_ply_worth(evaluator, boards[part], tiles[part])
-                values[part] = np.where(found.visits > 0, found.values, one_ply)
+            values[part] = searched_worth(evaluator, found, boards[part], tiles[part])
         return np.where(boards == EMPTY, values, -np.inf)
 
     return judge

@@ -37,12 +37,16 @@ class Fragile(RandomPlayer):
         return super().choose(boards, tiles, keys)
 
 
-class Faulty(RandomPlayer):
-    """One with an error in it; counts how often it is made."""
+class Counted(RandomPlayer):
+    """One that leaves a file for each process that it is made in."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(MICRO)
         (folder / str(os.getpid())).touch()
+
+
+class Faulty(Counted):
+    """One with an error in it."""
 
     def choose(
         self, boards: NDArray[np.int8], tiles: NDArray[np.int8], keys: NDArray[np.uint64]
@@ -50,12 +54,8 @@ class Faulty(RandomPlayer):
         raise ValueError("no such cell")
 
 
-class Sleeper(RandomPlayer):
+class Sleeper(Counted):
     """One that says that it plays, and takes its time."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(MICRO)
-        (folder / str(os.getpid())).touch()
 
     def choose(
         self, boards: NDArray[np.int8], tiles: NDArray[np.int8], keys: NDArray[np.uint64]

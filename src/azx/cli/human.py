@@ -9,7 +9,7 @@ from rich.console import Console
 from azx.cli.board import beside, draw_board, tile_name
 from azx.cli.show import Game, Keep, Strategy, chosen, to_come
 from azx.cli.terminal import busy, counted, counting, say
-from azx.runtime.players import Player, SearchPlayer, one_ply_worth
+from azx.runtime.players import Player, SearchPlayer, one_ply_worth, searched_worth
 from azx.runtime.rollouts import RolloutPlayer
 from azx.runtime.rules import EMPTY
 
@@ -119,12 +119,11 @@ def judged(
         worth = player.worth(boards, tiles, key).points[0]
         empty = np.flatnonzero(board == EMPTY)
         return int(worth.argmax()), {int(cell): float(worth[cell]) for cell in empty}
-    one_ply = one_ply_worth(strategy.evaluator, boards, tiles)[0]
     if isinstance(player, SearchPlayer):
         found = player.search(boards, tiles, key)
         best = int(found.cells[0])
-        judged_by_it = found.visits[0] > 0 if not strategy.evaluator.has_q else board == EMPTY
-        points = np.where(judged_by_it, found.values[0], one_ply)
+        points = searched_worth(strategy.evaluator, found, boards, tiles)[0]
     else:
-        best, points = chosen(player, board, tile, key), one_ply
+        best = chosen(player, board, tile, key)
+        points = one_ply_worth(strategy.evaluator, boards, tiles)[0]
     return best, {int(cell): float(points[cell]) for cell in np.flatnonzero(board == EMPTY)}
