@@ -15,16 +15,19 @@ from numpy.typing import NDArray
 from training_testing import network_of, torch_threads
 
 from azx.runtime import rules
+from azx.runtime.evaluator import Evaluation
 from azx.runtime.records import Games
 from azx.runtime.seeds import game_keys
 from azx.runtime.solver import Solution
 from azx.runtime.variant import MINI
 from azx.trainer.config import load_config
+from azx.trainer.evaluation import measure
 from azx.trainer.foresight import EXACT_CELLS, look_ahead, worth_of
-from azx.trainer.parts import PART, play_in_parts
+from azx.trainer.network import PolicyValueNetwork
+from azx.trainer.parts import PART, each_long_part
 from azx.trainer.samples import Samples, lambda_returns, samples_of
 from azx.trainer.selfplay import Exploration, Round, play_round, search_round, whole_corrections
-from azx.trainer.sources import Played
+from azx.trainer.sources import Played, Recorded
 from azx.trainer.torch_evaluator import TorchEvaluator
 
 
@@ -225,23 +228,52 @@ def test_self_play_is_the_same_in_any_number_of_threads(simulations: int) -> Non
     assert turns[-1] == (3 * MINI.cells, 3 * MINI.cells)
 
 
+class _Noting(TorchEvaluator):
+    """Notes how many threads torch has at each call: sums in several come out otherwise."""
+
+    def __init__(self, network: PolicyValueNetwork) -> None:
+        super().__init__(network)
+        self.threads: set[int] = set()
+
+    def evaluate(self, boards: NDArray[np.int8]) -> Evaluation:
+        self.threads.add(torch.get_num_threads())
+        return super().evaluate(boards)
+
+
+def test_games_are_judged_the_same_in_any_number_of_threads() -> None:
+    evaluator = _Noting(network_of(MINI))
+    told: list[tuple[int, int]] = []
+    found = []
+    for threads in (1, 3):
+        with torch_threads(threads):
+            measured = measure(evaluator, PART + 5, lambda done, of: told.append((done, of)))
+        games = play_round(evaluator, game_keys(4, PART + 5), Exploration(0.3, 5.0), 2, 0).games
+        with torch_threads(threads):
+            judged, _ = Recorded(games, evaluator).samples(0, None)
+        found.append([*vars(measured).values(), judged.after, judged.floor])
+    for one, three in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, three)
+    assert evaluator.threads == {1}
+    assert len(judged) == (PART + 5) * MINI.cells
+    assert told[-1] == (2 * (PART + 5), 2 * (PART + 5))
+
+
 def test_a_part_that_fails_ends_the_others_with_their_turn() -> None:
     others_begun = [Event() for _ in range(2)]
     turns_after: list[int] = []
 
-    def play(keys: NDArray[np.uint64], turn_played: Callable[[int, int], None]) -> Round:
-        if len(keys) < PART:  # the last
+    def play(part: int, told: Callable[[int], None]) -> None:
+        if part == 2:
             for begun in others_begun:
                 begun.wait()
             raise ValueError("out of luck")
-        others_begun[int(keys[0] > 0)].set()
+        others_begun[part].set()
         for turn in range(1000):
             time.sleep(0.01)
-            turn_played(turn + 1, 1000)
+            told(1)
             turns_after.append(turn)
         raise AssertionError("never stopped")
 
-    keys = np.arange(2 * PART + 1, dtype=np.uint64)
     with torch_threads(3), pytest.raises(ValueError, match="out of luck"):
-        play_in_parts(play, keys, None)
+        each_long_part(play, range(3), 3000, None)
     assert len(turns_after) < 1000

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from azx.runtime.evaluator import Evaluator
-from azx.runtime.play import play_games
-from azx.runtime.players import OnePlyPlayer, PolicyPlayer
+from azx.runtime.play import parts, play_games
+from azx.runtime.players import OnePlyPlayer, Player, PolicyPlayer
 from azx.runtime.records import Games
 from azx.runtime.rules import all_gains
 from azx.runtime.seeds import draw_orders, game_keys
 from azx.trainer.foresight import q_of
+from azx.trainer.parts import PART, Progress, Told, each_long_part
 
 #: Of the orders that runs are followed on. No run trains on them, whatever its seed: those of
 #: training are marked (`azx.trainer.sources`). Published comparisons are on others again.
@@ -31,22 +33,47 @@ class Strength:
     bias: NDArray[np.float64]  # [C] points foreseen minus points made, by turn
 
 
-def measure(
-    evaluator: Evaluator, games: int, progress: Callable[[int], None] | None = None
-) -> Strength:
+def measure(evaluator: Evaluator, games: int, progress: Progress | None = None) -> Strength:
     """Play `games` orders twice, by policy and by one ply; `progress` counts games."""
     keys = game_keys(EVALUATION_SEED, games)
     orders = draw_orders(evaluator.variant, keys)
-    by_policy = play_games(PolicyPlayer(evaluator), orders, keys, progress)
-    by_one_ply = play_games(OnePlyPlayer(evaluator), orders, keys, progress)
-    foreseen, luck = look_back(evaluator, by_policy)
-    explained, bias = explain(by_policy, foreseen)
+    players = PolicyPlayer(evaluator), OnePlyPlayer(evaluator)
+
+    def played(part: slice, told: Told) -> list[_Played]:
+        return [_played(player, evaluator, orders[part], keys[part], told) for player in players]
+
+    found = each_long_part(played, parts(games, PART), len(players) * games, progress)
+    policy, one_ply = (_Played.joined(of_player) for of_player in zip(*found, strict=True))
     return Strength(
-        by_policy.scores() - luck.sum(axis=1),
-        by_one_ply.scores() - look_back(evaluator, by_one_ply)[1].sum(axis=1),
-        explained,
-        bias,
+        policy.without_luck, one_ply.without_luck, *explain(policy.to_come, policy.foreseen)
     )
+
+
+class _Played(NamedTuple):
+    """What is kept of N games of a player."""
+
+    without_luck: NDArray[np.float32]  # [N] scores
+    to_come: NDArray[np.float64]  # [N, C] the points made from each move on
+    foreseen: NDArray[np.float32]  # [N, C] and what was expected of them
+
+    @classmethod
+    def joined(cls, parts: Sequence[_Played]) -> _Played:
+        """The games of all `parts`, in their order."""
+        return cls(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def _played(
+    player: Player,
+    evaluator: Evaluator,
+    orders: NDArray[np.int8],
+    keys: NDArray[np.uint64],
+    told: Told,
+) -> _Played:
+    games = play_games(player, orders, keys, told)
+    foreseen, luck = look_back(evaluator, games)
+    gains = games.gains().astype(np.float64)
+    to_come = gains[:, ::-1].cumsum(axis=1)[:, ::-1]
+    return _Played(games.scores() - luck.sum(axis=1), to_come, foreseen)
 
 
 def look_back(
@@ -76,15 +103,13 @@ def look_back(
 
 
 def explain(
-    games: Games, foreseen: NDArray[np.float32]
+    made: NDArray[np.float64], foreseen: NDArray[np.float32]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Explained variance and bias [C] of the values [N, C] foreseen before each move of `games`.
+    """Explained variance and bias [C] of the values [N, C] foreseen before each move.
 
-    1 - Var(made - foreseen) / Var(made), of the points made from there on. The draws' luck keeps it
-    below 1, and it begins at 0: all games start from the same board.
+    1 - Var(made - foreseen) / Var(made), of the points made from there on [N, C]. The draws' luck
+    keeps it below 1, and it begins at 0: all games start from the same board.
     """
-    gains = games.gains().astype(np.float64)
-    made = gains[:, ::-1].cumsum(axis=1)[:, ::-1]
     error = made - foreseen
     variance = made.var(axis=0)
     explained = 1.0 - error.var(axis=0) / np.where(variance > 0, variance, 1.0)

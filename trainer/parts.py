@@ -1,4 +1,4 @@
-"""A round of games, or a batch of samples, in parts that several threads take at once.
+"""Games, or a batch of samples, in parts that several threads take at once.
 
 Compiled code and torch let go of the GIL, and parts share nothing: two threads with a part each are
 faster than one whose network has two (docs/log.md). The parts are the same however many threads
@@ -14,20 +14,18 @@ from functools import partial
 from threading import Event, Lock
 from typing import TypeVar
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-
-from azx.trainer.selfplay import Progress, Round
 
 #: Games or samples of a part: enough for the network to be at its fastest. 1,024 of them are four
 #: parts, so more than four threads do not help there.
 PART = 256
 
-Row = TypeVar("Row", bound=np.generic)
 Part = TypeVar("Part")
 Found = TypeVar("Found")
-PlayPart = Callable[[NDArray[np.uint64], Progress], Round]
+#: Told how much of a part was done since it was told before.
+Told = Callable[[int], None]
+#: Told how much is done, and of how much.
+Progress = Callable[[int, int], None]
 
 
 class _Stopped(Exception):
@@ -47,40 +45,36 @@ def _threads_for(parts: int) -> Iterator[ThreadPoolExecutor]:
         torch.set_num_threads(threads)
 
 
-def parts_of(rows: NDArray[Row]) -> list[NDArray[Row]]:
-    """`rows` in their order, `PART` at a time; views, no copies."""
-    return [rows[first : first + PART] for first in range(0, len(rows), PART)]
-
-
 def each_part(work: Callable[[Part], Found], parts: Sequence[Part]) -> list[Found]:
     """What `work` finds of each of `parts`, in their order, in as many threads as torch has."""
     with _threads_for(len(parts)) as pool:
         return list(pool.map(work, parts))
 
 
-def play_in_parts(play: PlayPart, keys: NDArray[np.uint64], progress: Progress | None) -> Round:
-    """`play` the games of `keys` [G], in as many threads as torch has.
+def each_long_part(
+    work: Callable[[Part, Told], Found], parts: Sequence[Part], of: int, progress: Progress | None
+) -> list[Found]:
+    """The same of work that takes seconds, and tells how far it came.
 
-    `progress(turns, of)` counts the turns of all parts; it is called from their threads, one call
-    at a time. Where a part fails, and on Ctrl-C, the others end with the turn they are at.
+    `progress(done, of)` has the sum of what all parts tell; it is called from their threads, one
+    call at a time. Where a part fails, and on Ctrl-C, the others end when they tell next.
     """
-    parts = parts_of(keys)
     done, lock, stop = 0, Lock(), Event()
 
-    def turn_played(turn: int, turns: int) -> None:
+    def told(more: int) -> None:
         nonlocal done
         if stop.is_set():
             raise _Stopped
         with lock:
-            done += 1
+            done += more
             if progress is not None:
-                progress(done, turns * len(parts))
+                progress(done, of)
 
     with _threads_for(len(parts)) as pool:
-        playing = [pool.submit(play, part, turn_played) for part in parts]
+        working = [pool.submit(work, part, told) for part in parts]
         try:
-            for played in as_completed(playing):
-                played.result()
+            for finished in as_completed(working):
+                finished.result()
         finally:
             stop.set()
-    return Round.joined([played.result() for played in playing])
+    return [finished.result() for finished in working]

@@ -26,7 +26,8 @@ from azx.trainer.foresight import (
     worth_of,
 )
 
-Progress = Callable[[int, int], None]
+#: Told of every turn that all games have made.
+TurnPlayed = Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -114,9 +115,9 @@ def play_round(
     other_tiles: int,
     by_lot: int = 0,
     keep_q: bool = False,
-    progress: Progress | None = None,
+    turn_played: TurnPlayed | None = None,
 ) -> Round:
-    """Play a game for each of `keys` [G]; `progress(turn, turns)`.
+    """Play a game for each of `keys` [G].
 
     One forward a board judges all next tiles: cells by gain + q, and the board by the exact mean
     over the next tiles of the best gain + q. The `candidates` best cells of each decision, noise
@@ -182,8 +183,8 @@ def play_round(
         chosen = rows * looked_at + best
         boards = np.ascontiguousarray(after[chosen])
         ahead = type(ahead)(*(part[chosen] for part in ahead))
-        if progress is not None:
-            progress(k + 1, size)
+        if turn_played is not None:
+            turn_played()
     return round_
 
 
@@ -224,7 +225,7 @@ def search_round(
     share: float,
     simulations: int,
     keep_q: bool = False,
-    progress: Progress | None = None,
+    turn_played: TurnPlayed | None = None,
 ) -> Round:
     """The same with a tree searched for every placement, a `share` of which are made at random.
 
@@ -256,8 +257,8 @@ def search_round(
         cells = np.where(explored, preference.argmax(axis=1), found.cells).astype(np.int8)
         round_.games.cells[:, k] = cells
         boards[rows, cells] = tiles
-        if progress is not None:
-            progress(k + 1, size)
+        if turn_played is not None:
+            turn_played()
     round_.correction[:] = np.where(round_.followed, whole_corrections(round_), 0.0)
     return round_
 

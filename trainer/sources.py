@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from azx.runtime.errors import UsageError
 from azx.runtime.evaluator import Evaluator
+from azx.runtime.play import parts
 from azx.runtime.records import Games
 from azx.runtime.search.room import check_room
 from azx.runtime.seeds import game_keys
 from azx.trainer.config import TrainConfig
-from azx.trainer.parts import PART, play_in_parts
+from azx.trainer.parts import PART, Progress, Told, each_long_part, each_part
 from azx.trainer.samples import Samples, samples_of
 from azx.trainer.schedule import exploration, lambda_at
-from azx.trainer.selfplay import Progress, Round, judge, play_round, search_round, whole_corrections
+from azx.trainer.selfplay import Round, judge, play_round, search_round, whole_corrections
 
 #: Keeps the games of training apart from those that any other use of the same seed would draw.
 TRAINING = 1 << 62
@@ -52,15 +53,18 @@ class Played:
             at_once = min(count, torch.get_num_threads() * PART)
             check_room(self.evaluator.variant, at_once, simulations)
 
-        def play(part: NDArray[np.uint64], told: Progress) -> Round:
+        def play(games: slice, told: Told) -> Round:
+            part, turn_played = keys[games], partial(told, 1)
             if simulations:
                 return search_round(
-                    self.evaluator, part, explore.share, simulations, self.lesson, told
+                    self.evaluator, part, explore.share, simulations, self.lesson, turn_played
                 )
             looks = settings.candidates, settings.other_tiles, settings.by_lot
-            return play_round(self.evaluator, part, explore, *looks, self.lesson, told)
+            return play_round(self.evaluator, part, explore, *looks, self.lesson, turn_played)
 
-        played = play_in_parts(play, keys, progress)
+        of_keys = parts(count, PART)
+        turns = len(of_keys) * self.evaluator.variant.cells
+        played = Round.joined(each_long_part(play, of_keys, turns, progress))
         return samples_of(played, lambda_at(self.config.learning, share)), played.games
 
 
@@ -87,7 +91,9 @@ class Recorded:
     def samples(self, index: int, progress: Progress | None) -> tuple[Samples, Games]:
         """Returns without bootstrapping; the luck in them as the network now sees it."""
         games = self.games
-        values, luck = judge(self.evaluator, games)
+        of_games = [games.part(rows) for rows in parts(len(games), PART)]
+        judged = zip(*each_part(partial(judge, self.evaluator), of_games), strict=True)
+        values, luck = (np.concatenate(of_parts) for of_parts in judged)
         policy = games.policy
         if policy is None:
             policy = np.eye(games.variant.cells, dtype=np.float16)[games.cells]

@@ -26,14 +26,14 @@ from azx.trainer.checkpoint import (
     save_last,
 )
 from azx.trainer.config import TrainConfig
-from azx.trainer.evaluation import Strength, measure
+from azx.trainer.evaluation import measure
 from azx.trainer.growth import grow
 from azx.trainer.initialise import initialise
 from azx.trainer.learner import Learner, Losses, choose_precision, losses, optimizers_of
 from azx.trainer.network import PolicyValueNetwork
-from azx.trainer.parts import PART
+from azx.trainer.parts import PART, each_part
 from azx.trainer.preflight import Preflight
-from azx.trainer.samples import Replay
+from azx.trainer.samples import Replay, Samples
 from azx.trainer.sources import Played, Recorded, Source, split, taught
 from azx.trainer.stopping import standing_still
 from azx.trainer.teacher import Teacher
@@ -210,15 +210,11 @@ class Training:
         noisy means is mostly noise, and what has learnt longer is the better guess.
         """
         settings = self.stage.evaluation
-        evaluator = TorchEvaluator(self.learner.average)
-        done = 0
-
-        def count(games: int) -> None:
-            nonlocal done
-            done += games
-            reporter.step("evaluating", done, 2 * settings.games)
-
-        found: Strength = measure(evaluator, settings.games, count)
+        found = measure(
+            TorchEvaluator(self.learner.average),
+            settings.games,
+            lambda done, of: reporter.step("evaluating", done, of),
+        )
         policy, one_ply = estimate(found.policy), estimate(found.one_ply)
         judged = found.one_ply if self.judged_by == "one ply" else found.policy
         self.history[-1].append(judged)
@@ -246,18 +242,14 @@ class Training:
         """The losses on games that are not learnt from."""
         network = self.learner.average
         samples, _ = Recorded(games, TorchEvaluator(network)).samples(self.round, None)
+        temperature = self.stage.learning.temperature
+
+        def of_part(part: Samples) -> Losses:
+            with torch.inference_mode():
+                return losses(network, network(torch.from_numpy(part.boards)), part, temperature)
+
         parts = samples.parts(PART)
-        with torch.inference_mode():
-            found = [
-                losses(
-                    network,
-                    network(torch.from_numpy(part.boards)),
-                    part,
-                    self.stage.learning.temperature,
-                )
-                for part in parts
-            ]
-        means = _mean_losses(found, [len(part) for part in parts])
+        means = _mean_losses(each_part(of_part, parts), [len(part) for part in parts])
         return {f"held_out_{name}": value for name, value in means.items()}
 
 
