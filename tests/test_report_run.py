@@ -58,6 +58,26 @@ def test_a_run_as_a_page(copied: Path, tmp_path: Path) -> None:
     refused(run("report", copied), "is no list of rounds")
 
 
+def test_losses_that_some_runs_have(copied: Path) -> None:
+    """On games held out, where they are recorded; of the lesson, where there is one."""
+    metrics = copied / "metrics.jsonl"
+    rounds = [json.loads(line) for line in metrics.read_text().splitlines()]
+    good(run("report", copied))
+    page = (copied / "report.html").read_text()
+    assert "held out" not in page
+    assert "all placements" not in page
+    rounds[1] |= {"held_out_value_loss": 71.25, "held_out_policy_loss": 1.5, "one_ply": 999.0}
+    rounds[3] |= {"lesson_loss": 3.5}
+    metrics.write_text("".join(json.dumps(row) + "\n" for row in rounds))
+    good(run("report", copied))
+    page = (copied / "report.html").read_text()
+    assert "held out: value 71.25 points², policy 1.500 nats" in page
+    assert "all placements" in page
+    cards = page[: page.index("How strong")]
+    assert f"{rounds[3]['one_ply']:.2f} ±" in cards
+    assert "999" not in cards
+
+
 def test_following_ends_when_nobody_trains(copied: Path) -> None:
     """Stopped at round 2 of 4, or dead: there is nobody, so there is nothing to wait for."""
     metrics = copied / "metrics.jsonl"

@@ -91,10 +91,10 @@ def _evaluated(rounds: list[Metrics]) -> list[Metrics]:
 
 def _cards(rounds: list[Metrics]) -> Iterator[tuple[str, str]]:
     last, evaluated = rounds[-1], _evaluated(rounds)
-    if evaluated:
-        best = max(evaluated, key=lambda metrics: metrics["one_ply"])
-        yield f"{best['one_ply']:.2f} ± {best['one_ply_ci']:.2f}", "points by one ply at best"
-        yield f"{evaluated[-1]['policy']:.2f}", "points by the policy alone, last"
+    if evaluated:  # the last: the largest of many noisy means would flatter
+        for key, player in (("one_ply", "one ply"), ("policy", "the policy alone")):
+            score, within = evaluated[-1][key], evaluated[-1][f"{key}_ci"]
+            yield f"{score:.2f} ± {within:.2f}", f"points by {player}, last measured"
     yield f"{last['games']:,}", f"games in {last['seconds'] / 60:.0f} minutes"
     yield f"{last['departure']:.2f} nats", "of the policy from the uniform one"
 
@@ -124,24 +124,40 @@ def _strength(rounds: list[Metrics], with_figures: bool) -> Section | None:
 
 
 def _losses(rounds: list[Metrics], with_figures: bool) -> Section:
-    at = [metrics["round"] for metrics in rounds]
-    drawn = []
-    if with_figures:
-        for what, unit in (("value", "points²"), ("policy", "nats")):
-            curves: dict[str, Any] = {
-                name: (at, [m[f"{what}_{name}"] for m in rounds], None)
-                for name in ("loss", "floor")
-            }
-            drawn.append(
-                (f"{what} loss, and its floor", figures.lines(curves, "round", unit, marks=False))
-            )
     last = rounds[-1]
-    words = (
+    words = [
         f"Last: value {last['value_loss']:.2f} points² over a floor of {last['value_floor']:.2f}, "
         f"policy {last['policy_loss']:.3f} nats over {last['policy_floor']:.3f}, gradient "
         f"{last['gradient_norm']:.3g}."
-    )
-    return Section("What is left to learn", [words], drawn)
+    ]
+    held_out = [metrics for metrics in rounds if "held_out_value_loss" in metrics]
+    if held_out:
+        words.append(
+            "On games held out: value {held_out_value_loss:.2f} points², policy "
+            "{held_out_policy_loss:.3f} nats.".format(**held_out[-1])
+        )
+    drawn = []
+    if with_figures:
+        for what, unit in (("value", "points²"), ("policy", "nats")):
+            curves = {
+                "loss": _curve(rounds, f"{what}_loss"),
+                "floor": _curve(rounds, f"{what}_floor"),
+            }
+            if held_out:
+                curves["held out"] = _curve(held_out, f"held_out_{what}_loss")
+            drawn.append(
+                (f"{what} loss, and its floor", figures.lines(curves, "round", unit, marks=False))
+            )
+        if any(metrics["lesson_loss"] for metrics in rounds):
+            curves = {"loss": _curve(rounds, "lesson_loss")}
+            caption = "loss against what the one that plays says of all placements"
+            drawn.append((caption, figures.lines(curves, "round", "points²", marks=False)))
+    return Section("What is left to learn", words, drawn)
+
+
+def _curve(rounds: list[Metrics], name: str) -> tuple[list[int], list[float], None]:
+    """A figure of every round, without intervals."""
+    return [metrics["round"] for metrics in rounds], [metrics[name] for metrics in rounds], None
 
 
 def _values(rounds: list[Metrics], with_figures: bool) -> Section | None:
