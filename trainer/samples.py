@@ -98,21 +98,31 @@ def lambda_returns(played: Round, lam: float) -> tuple[NDArray[np.float32], NDAr
 
 
 def samples_of(played: Round, lam: float) -> Samples:
-    """Every decision of a round of games; the q that was kept is the lesson."""
-    games, cells = played.games.orders.shape
+    """Every decision of a round of games but the last, where there is one cell and no more to come.
+
+    The placement that was chosen is worth its return. By what the values of its turn are off in the
+    mean, those of the others that were looked at are off too: else only one of them all would hear
+    of what later turns have found, and a placement would have one target where it is chosen and
+    another where it is looked at beside. The q that was kept is the lesson.
+    """
     returns, floor = lambda_returns(played, lam)
-    policy, q = played.policy, played.q
+    off = (returns - played.values)[:, 1:].mean(axis=0)  # [C]
+    games, cells = played.games.orders.shape
+
+    def decisions(of_turns: NDArray[Any]) -> NDArray[Any]:
+        return of_turns[:, : cells - 1].reshape(games * (cells - 1), *of_turns.shape[2:])
+
     return Samples(
-        played.games.boards()[:, :-1].reshape(-1, cells),
-        played.games.orders.ravel(),
-        played.games.cells.ravel(),
-        returns[:, 1:].ravel(),
-        played.other_tiles.reshape(games * cells, -1),
-        played.others.reshape(games * cells, -1),
-        played.others_after.reshape(games * cells, -1),
-        floor[:, 1:].ravel(),
-        None if policy is None else policy.reshape(games * cells, cells),
-        None if q is None else q.reshape(games * cells, *q.shape[2:]),
+        decisions(played.games.boards()),
+        decisions(played.games.orders),
+        decisions(played.games.cells),
+        decisions(returns[:, 1:]),
+        decisions(played.other_tiles),
+        decisions(played.others),
+        decisions(played.others_after + off[:, None]),
+        decisions(floor[:, 1:]),
+        None if played.policy is None else decisions(played.policy),
+        None if played.q is None else decisions(played.q),
     )
 
 

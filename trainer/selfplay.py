@@ -26,6 +26,10 @@ from azx.trainer.foresight import (
     worth_of,
 )
 
+#: A candidate so many points behind the best, for the sake of noise, is as good to go on from: what
+#: comes after says as much of how wrong values are. Worse ones lead to boards that nobody knows.
+NEARLY = 2.0
+
 #: Told of every turn that all games have made.
 TurnPlayed = Callable[[], None]
 
@@ -37,10 +41,10 @@ class Round:
     games: Games
     values: NDArray[np.float32]  # [G, C + 1] foreseen at each afterstate; 0 at the full board
     #: [G, C] by how much a turn showed its value to be too low: the points that it made and left,
-    #: minus those foreseen, for the drawn tile where that is known.
+    #: minus those foreseen, for the tiles that were looked at where that is known.
     correction: NDArray[np.float32]
     luck: NDArray[np.float32]  # [G, C] variance of `correction` that is the draw's, points²
-    followed: NDArray[np.bool_]  # [G, C] the game went on as `correction` says
+    followed: NDArray[np.bool_]  # [G, C] the game went on as `correction` says, or nearly so
     other_tiles: NDArray[np.int8]  # [G, C, K] the tiles of placements that were looked at besides
     others: NDArray[np.int8]  # [G, C, K] their cells, -1 where there was no such placement
     others_after: NDArray[np.float32]  # [G, C, K] the points to come after them
@@ -123,11 +127,13 @@ def play_round(
     over the next tiles of the best gain + q. The `candidates` best cells of each decision, noise
     included, are laid and looked at, one of them being the best without noise, and the best of them
     by gain + value is chosen; with 1 it is the best by gain + q, noise included. Every one of them
-    says what q should have been, and the best of them without noise, beside the best gain + q for
-    this tile, what the value should have been.
-    So, for q alone, does the best cell of each of `other_tiles` tiles that did not come: most of
-    what q says is of such. The last `by_lot` of these tiles lie on any empty cell instead. What it
-    says of all placements is kept where `keep_q`.
+    says what q should have been; so does the best cell of each of `other_tiles` tiles that did not
+    come, for most of what q says is of such. The last `by_lot` of these tiles lie on any empty cell
+    instead. What it says of all placements is kept where `keep_q`.
+
+    What the value should have been is said by the best cells without noise: by how much q was too
+    low there, the mean over the drawn tile and the others, which spreads less than that of the
+    drawn one alone, and by what another candidate had above the best cell of the drawn tile.
     """
     variant = evaluator.variant
     orders = draw_orders(variant, keys)
@@ -144,10 +150,13 @@ def play_round(
         round_.values[:, k] = ahead.value
         if round_.q is not None:
             round_.q[:, k] = ahead.q
+        off = np.zeros((games, 0), dtype=np.float32)
         worth = worth_of(evaluator, boards, tiles, ahead)
         _prefer(boards, keys, worth, exploration.share, exploration.noise, preference, explored)
         if other_tiles > 0 and k < size - 1:  # after the last placement nothing is to come
-            _look_at_other_tiles(evaluator, round_, k, boards, ahead, keys, other_tiles, by_lot)
+            off = _look_at_other_tiles(
+                evaluator, round_, k, boards, ahead, keys, other_tiles, by_lot
+            )
         looked_at = min(candidates, size - k)
         cells = np.argsort(-preference, axis=1, kind="stable")[:, :looked_at].astype(np.int8)
         # What was foreseen is the best without noise. Unless that is looked at too, what is found
@@ -171,10 +180,13 @@ def play_round(
         noise = np.take_along_axis(preference, at, 1) - np.take_along_axis(worth, at, 1)
         found = gains + points
         best = np.where(explored, 0, (found + noise).argmax(axis=1))
-        round_.followed[:, k] = seen & (best == found.argmax(axis=1))
+        most = found.max(axis=1)
+        round_.followed[:, k] = seen & (most - found[rows, best] < NEARLY)
         if size - k > EXACT_CELLS:  # from there on the values are exact as they are
-            correction = found.max(axis=1) - worth.max(axis=1)
-            round_.correction[:, k] = np.where(seen, correction, 0.0)
+            of_foreseen = found[rows, (cells == foreseen[:, None]).argmax(axis=1)]
+            own = np.where(seen, of_foreseen - worth.max(axis=1), 0.0)
+            mean_off = (own + off.sum(axis=1)) / np.maximum(1, seen + off.shape[1])
+            round_.correction[:, k] = mean_off + np.where(seen, most - of_foreseen, 0.0)
         rest = np.argsort(np.arange(looked_at) == best[:, None], axis=1, kind="stable")[:, :-1]
         round_.games.cells[:, k] = cells[rows, best]
         round_.other_tiles[:, k, : looked_at - 1] = tiles[:, None]
@@ -209,14 +221,19 @@ def _look_at_other_tiles(
     keys: NDArray[np.uint64],
     count: int,
     by_lot: int,
-) -> None:
-    """Note what placements of `count` other tiles promise, at the end of the turn's others."""
+) -> NDArray[np.float32]:
+    """Note what placements of `count` other tiles promise, at the end of the turn's others.
+
+    Returns by how much q was too low at the best cells, [G, count - by_lot].
+    """
     drawn = np.ascontiguousarray(round_.games.orders[:, turn])
     tiles, cells = look_on_other_tiles(evaluator, boards, drawn, ahead, keys, count, by_lot)
     round_.other_tiles[:, turn, -count:] = tiles
     round_.others[:, turn, -count:] = cells
-    value = value_of(evaluator, _laid(boards, tiles, cells))
-    round_.others_after[:, turn, -count:] = value.reshape(-1, count)
+    value = value_of(evaluator, _laid(boards, tiles, cells)).reshape(-1, count)
+    round_.others_after[:, turn, -count:] = value
+    rows, best = np.arange(len(boards))[:, None], slice(count - by_lot)
+    return value[:, best] - ahead.q[rows, tiles[:, best], cells[:, best]]
 
 
 def search_round(
