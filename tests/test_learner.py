@@ -104,14 +104,14 @@ def test_steps_are_the_same_in_any_number_of_threads(
 
 
 def test_a_batch_in_parts_is_judged_by_their_mean() -> None:
-    batch = batch_of(80)  # 560 samples: two whole parts and the rest
+    batch = batch_of(94)  # 564 samples: two whole parts and the rest
     unclipped = replace(SMALL.learning, clip=1e9)
     learner = Learner(network_of(MINI), unclipped, torch.float32)
     report = learner.step(batch)
     network = network_of(MINI)
     expected, squares = torch.zeros(()), 0.0
     parts = batch.parts(PART)
-    assert [len(part) for part in parts] == [256, 256, 48]
+    assert [len(part) for part in parts] == [256, 256, 52]
     for part in parts:
         outputs = network(torch.from_numpy(part.boards))
         of_part = losses(network, outputs, part, unclipped.temperature)
