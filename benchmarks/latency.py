@@ -34,7 +34,7 @@ def move_times(
     model: Path, threads: int | None, budget: Budget | Rollouts, games: int
 ) -> list[float]:
     """Milliseconds of each move of `games` games."""
-    evaluator = open_model(model, threads=threads)
+    evaluator = open_model(model, threads=threads, many_games=isinstance(budget, Rollouts))
     player = network_player(evaluator, budget)
     keys = game_keys(0, games + 1)
     orders = draw_orders(evaluator.variant, keys)

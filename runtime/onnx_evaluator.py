@@ -38,9 +38,9 @@ class OnnxEvaluator:
     and a `ProviderWarning` where onnxruntime has CUDA and it does not work.
     On the CPU the answer for a board is the same to the last bit in any batch.
 
-    With `many_games` the threads are lanes: each of `threads` callers has its batch computed on a
-    thread of its own, which wastes nothing on keeping threads together. Without, one caller gets
-    its answer soonest.
+    With `many_games`, those played out among them, the threads are lanes: each of `threads` callers
+    has its batch computed on a thread of its own, which wastes nothing on keeping threads together.
+    Without, one caller gets its answer soonest.
     """
 
     def __init__(

@@ -26,13 +26,17 @@ from azx.runtime.compiled import compiled
 from azx.runtime.errors import UsageError
 from azx.runtime.evaluator import Evaluator
 from azx.runtime.playout import play_out
-from azx.runtime.rules import EMPTY, every_placement, placement_gains, what_is_left
+from azx.runtime.rules import EMPTY, every_placement, half_turn, placement_gains, what_is_left
 from azx.runtime.search.endgame import exact_values
 from azx.runtime.seeds import mix, uniform
 
 #: Points by which gain + value is wrong of a cell, beside others of its board: on the empty board,
 #: and at most, from where so much is filled. Of the champion, by games played out (docs/log.md).
 VALUE_ERROR_AT_FIRST, VALUE_ERROR, FILLED = 0.2, 1.3, 1 / 3
+
+#: All cells of a board are wrong together besides, by so many such errors (value 3.84, pairs 2.54
+#: points² in docs/log.md).
+TOGETHER_WRONG = 1.3
 
 #: Cells that are played out: so many of the highest gain + value, so many such errors behind the
 #: best at most.
@@ -278,7 +282,10 @@ class _Tally:
 
         They are fewer the less the values are wrong: early games spread most and tell least.
         """
-        self.foreseen = foreseen
+        alike = (boards == half_turn(boards)).all(axis=1, keepdims=True)
+        #: [G, C] Cells that are another one's image: what holds for that one holds for them.
+        self.image = alike & (np.arange(boards.shape[1]) > boards.shape[1] // 2)
+        self.foreseen = foreseen = np.where(self.image, -np.inf, foreseen)
         self.error = value_error(boards)[:, None]  # [G, 1]
         self.count = (count * self.error[:, 0] / VALUE_ERROR + 1e-9).astype(np.int64)  # [G]
         self.played = np.zeros(foreseen.shape, dtype=np.int64)
@@ -324,11 +331,25 @@ class _Tally:
     def worth(self) -> NDArray[np.float64]:
         """float64 [G, C]: the mean that is to be expected of each cell.
 
-        What is foreseen is the mean of a normal distribution of deviation `error`, and the
-        rollouts are measurements, each with their common variance: the mean of both by precision.
+        What is foreseen, moved by what the board's cells seem to be off by together, is the mean of
+        a normal distribution of deviation `error`, and the rollouts are measurements, each with
+        their common variance: the mean of both by precision.
         """
-        weighed = self.foreseen / self.error**2 + self.total / self._variance()
-        return np.where(self.played, weighed / self._precision(), self.foreseen)
+        expected = self.foreseen + self._off_together()
+        weighed = expected / self.error**2 + self.total / self._variance()
+        worth = np.where(self.played, weighed / self._precision(), expected)
+        return np.where(self.image, worth[:, ::-1], worth)
+
+    def _off_together(self) -> NDArray[np.float64]:
+        """float64 [G, 1]: the mean that is to be expected of what all cells are wrong by together.
+
+        Each cell that was played out says something of it, with its own error and its spread.
+        """
+        played = np.maximum(self.played, 1)
+        off = np.where(self.played, self.total / played - self.foreseen, 0.0)
+        precision = np.where(self.played, 1 / (self.error**2 + self._variance() / played), 0.0)
+        known = 1 / (TOGETHER_WRONG * self.error) ** 2 + precision.sum(axis=1, keepdims=True)
+        return (precision * off).sum(axis=1, keepdims=True) / known
 
     def _precision(self) -> NDArray[np.float64]:
         """float64 [G, C]: one over the variance of what is to be expected."""

@@ -25,6 +25,7 @@ from azx.runtime.rollouts import (
     FIRST_EACH,
     LEAST_EACH,
     MOST_CANDIDATES,
+    TOGETHER_WRONG,
     VALUE_ERROR,
     VALUE_ERROR_AT_FIRST,
     RolloutPlayer,
@@ -360,6 +361,41 @@ def test_values_are_trusted_while_little_is_laid() -> None:
     boards = STANDARD.empty_boards(1)
     boards[0, 12:] = np.arange(7)
     assert np.flatnonzero(_Tally(foreseen, boards, 400).candidate).tolist() == [0, 1, 2]
+
+
+def test_a_cell_and_its_image_are_played_out_once() -> None:
+    """On the empty board, and with the centre alone filled, half a turn changes nothing."""
+    boards, tiles = STANDARD.empty_boards(3), np.array([3, 26, 5], dtype=np.int8)
+    boards[1, 9] = 7
+    boards[2, 8] = 7
+    player = RolloutPlayer(TorchEvaluator(network_of(STANDARD)), Rollouts(200))
+    found = player.worth(boards, tiles, game_keys(6, 3))
+    images = np.arange(STANDARD.cells) > 9
+    assert (found.rollouts[:, ~images].sum(axis=1) > 0).all()
+    assert not found.rollouts[:2, images].any()
+    assert found.rollouts[2, images].any()
+    assert (found.points[:2] == found.points[:2, ::-1]).all()
+    assert (np.isfinite(found.points) == (boards == EMPTY)).all()
+
+
+def test_cells_that_were_not_played_out_share_what_the_board_is_off_by() -> None:
+    """By hand: two cells turn out 5 points worse, so a third is not 3 points better than they."""
+    boards = STANDARD.empty_boards(1)
+    boards[0, 12:] = np.arange(7)
+    foreseen = np.full(boards.shape, -np.inf)
+    foreseen[0, :3] = 100.0, 99.5, 96.0
+    tally = _Tally(foreseen, boards, 400)
+    assert np.flatnonzero(tally.candidate).tolist() == [0, 1]
+    rows = tally.next_rows()
+    tally.add(rows, foreseen[0][rows.cell] - 5.0 + np.where(rows.deal % 2, 1.3, -1.3))
+    variance = 1.3**2 * 16 / 15
+    each = 1 / (VALUE_ERROR**2 + variance / 16)
+    together = -5.0 * 2 * each / (1 / (TOGETHER_WRONG * VALUE_ERROR) ** 2 + 2 * each)
+    assert -4.0 < together < -3.0
+    worth = tally.worth()[0]
+    assert worth[2] == pytest.approx(96.0 + together)
+    assert 95.0 < worth[0] < 95.2
+    assert worth.argmax() == 0
 
 
 def test_without_q_there_is_no_telling_luck(micro_solution: Solution) -> None:
