@@ -178,6 +178,11 @@ def read_sealed(path: Path) -> SealedFile:
             f"{path} is a folder, expected an exported file: of a run, `azx export {path} --out "
             "net.onnx` makes one"
         )
+    if path.suffix in (".json", ".safetensors"):
+        raise ModelError(
+            f"{path} looks like a checkpoint, expected an exported file: of a run, `azx export "
+            f"{path.parent} --out net.onnx` makes one"
+        )
     data = read_bytes(path, ModelError)
     try:
         metadata: dict[str, str] = {}

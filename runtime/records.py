@@ -193,6 +193,11 @@ def _games_from_json(path: Path, data: bytes) -> Games:
     """Games listed as `{"moves": [[cell, [numbers on the three axes]], ...], "score": n}`."""
     try:
         listed = json.loads(data)
+        if not isinstance(listed, list):
+            raise RecordError(
+                f"{path}: expected a list of games, found {data[:40].decode(errors='replace')!r}; "
+                "a report of `azx play` holds no games, --record writes them"
+            )
         tile_of = STANDARD.tile_of
         moves = [game["moves"] for game in listed]
         cells = np.array([[index(cell) for cell, _ in game] for game in moves], dtype=np.int8)

@@ -154,6 +154,28 @@ def test_sigterm_leaves_whole_games(mini: Path, tmp_path: Path) -> None:
     assert len(read_games(record)) >= 256
 
 
+INTERRUPTED_WHILE_LOADING = """
+import os, signal, sys, time
+
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == "azx.cli.main":
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+
+sys.meta_path.insert(0, Interrupting())
+from azx.__main__ import main
+main()
+"""
+
+
+def test_ctrl_c_while_all_is_loaded_ends_in_silence() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_WHILE_LOADING], capture_output=True, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, b"", b"")
+
+
 def test_a_terminal_shows_how_far_the_compiling_is(mini: Path, tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     process = subprocess.Popen(

@@ -97,6 +97,8 @@ def test_interrupted_killed_and_resumed(tmp_path: Path) -> None:
         (("--resume", "--teacher", "mini"), "leave --teacher out"),
         (("--resume",), "holds no run to go on with"),
         (("--games", "none.npz"), "no such file"),
+        (("--from", "none"), "no such file"),
+        (("--preset", "mini", "--teacher", "standard-small"), "the teacher plays standard"),
     ],
 )
 def test_wrong_use_is_one_line(arguments: tuple[str, ...], says: str, tmp_path: Path) -> None:

@@ -63,8 +63,15 @@ def train(
     watchdog stops it.
     """
     config = _as_given(config, games, teacher)
+    _refuse_a_second_run_in(run)
+    # What is refused here leaves no folder.
+    taught_by = None if teacher is None else read_teacher(teacher)
+    training = Training(config, run, games, taught_by)
+    if begin_from is not None:
+        training.begin_from(load_network(begin_from))
     with _alone_in(run):
-        training = _new(config, run, games, reporter, begin_from, teacher)
+        _refuse_a_second_run_in(run)  # that began meanwhile
+        _begin(training, reporter)
         return _loop(training, reporter, stop)
 
 
@@ -99,30 +106,22 @@ def _as_given(config: TrainConfig, games: Games | None, teacher: Path | None) ->
     return replace(config, learns_from=given, then=then)
 
 
-def _new(
-    config: TrainConfig,
-    run: Path,
-    games: Games | None,
-    reporter: Reporter,
-    begin_from: Path | None,
-    teacher: Path | None,
-) -> Training:
-    """A run that begins, in a folder without one, after the checks before the first step."""
+def _refuse_a_second_run_in(run: Path) -> None:
     if any((run / name).exists() for name in ("last.json", "best.json")):
         raise UsageError(f"{run} holds a run already: --resume goes on with it, or take another")
-    taught_by = None if teacher is None else read_teacher(teacher)
-    training = Training(config, run, games, taught_by)
-    if begin_from is not None:
-        training.begin_from(load_network(begin_from))
+
+
+def _begin(training: Training, reporter: Reporter) -> None:
+    """The checks before the first step; then its folder holds a run, with its teacher or games."""
+    config, run = training.config, training.run
     reporter.begins(0, config.rounds_in_all)
     reporter.passed(preflight(training.learner.network, config.seed))
-    write_json(run / "config.json", training.config.to_json())
-    if games is not None:
-        write_games(run / GAMES, games)
-    if taught_by is not None:
-        taught_by.keep(run)
-    training.save()  # from here on there is a run to resume, with its teacher or games
-    return training
+    write_json(run / "config.json", config.to_json())
+    if training.given_games is not None:
+        write_games(run / GAMES, training.given_games)
+    if training.teacher is not None:
+        training.teacher.keep(run)
+    training.save()
 
 
 def _resumed(run: Path) -> Training:

@@ -68,7 +68,8 @@ class Training:
         teacher: Teacher | None,
     ) -> None:
         """Make the network from the config's seed; it learns from `games`, `teacher` or itself."""
-        self.config, self.run, self.teacher = _settled(config), run, teacher
+        self.config, self.run = _settled(config), run
+        self.given_games, self.teacher = games, teacher
         self.games: Games | None = None
         self.held_out: Games | None = None
         if games is not None:

@@ -19,7 +19,7 @@ from azx.cli.networks import (
     declared,
     find_network,
 )
-from azx.cli.terminal import busy, check_writable, counted, say, section_table, stdout
+from azx.cli.terminal import busy, check_writable, counted, say, section_table, show_table, stdout
 from azx.runtime.errors import CheckFailed
 from azx.runtime.files import write_json, write_text
 
@@ -97,8 +97,9 @@ def doctor(
         )
     console = stdout()
     for section in reversed(sections):  # the findings last, where one looks
-        console.print(section_table(section))
+        show_table(console, section_table(section))
         say(console, "")
+    say(console, *(f"written    {path}" for path in (json, html) if path is not None))
     if problems:
         raise CheckFailed(verdict)
     say(console, verdict)

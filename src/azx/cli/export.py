@@ -20,7 +20,7 @@ from azx.cli.networks import (
     declared,
     find_network,
 )
-from azx.cli.terminal import busy, check_table, check_writable, say, stderr, stdout
+from azx.cli.terminal import busy, check_table, check_writable, say, show_table, stderr, stdout
 from azx.runtime.errors import CheckFailed, UsageError
 from azx.runtime.files import write_json, write_text
 
@@ -136,15 +136,16 @@ def export(
     for path in reports:
         _write_report(path, target, verdict, found)
     console = stdout()
-    console.print(check_table(found.checks))
-    say(console, "")
+    show_table(console, check_table(found.checks))
+    say(console, "", *(f"written    {path}" for path in reports))
     if refusal:
         raise CheckFailed(refusal)
     stamp = "" if found.passed else ", stamped UNVERIFIED"
     kind = network.variant.name if network.variant else network.shape["type"]
     say(console, f"written    {out}, {kind}, {out.stat().st_size:,} bytes{stamp}")
     if not found.passed:
-        say(stderr(), "warning: checks failed; azx play opens this only with --allow-unverified")
+        opens = "; azx play opens this only with --allow-unverified" if network.variant else ""
+        say(stderr(), f"warning: checks failed{opens}")
 
 
 def _write_report(path: Path, target: str, verdict: str, found: GateReport) -> None:

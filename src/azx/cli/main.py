@@ -62,7 +62,7 @@ for command in (play, review, verify, solve, train, report, doctor, export):
 app.add_typer(bench_app, name="bench")
 
 
-def main() -> None:
+def run() -> None:
     """Run the command line of this process."""
     show_warnings_in_a_line()
     app(prog_name="azx")

@@ -13,7 +13,7 @@ from rich.table import Table
 from azx.cli.board import beside, draw_board, tile_name
 from azx.cli.options import ModelOption, ProviderOption, ThreadsOption, UnverifiedOption
 from azx.cli.review_page import review_page
-from azx.cli.terminal import busy, check_writable, counted, counting, say, stdout, table
+from azx.cli.terminal import busy, check_writable, counted, counting, say, show_table, stdout, table
 from azx.runtime.errors import UsageError
 from azx.runtime.evaluator import Evaluator
 from azx.runtime.files import write_json, write_text
@@ -166,7 +166,7 @@ def judge_of(evaluator: Evaluator, simulations: int, rollouts: int | None) -> tu
 def _show_game(console: Console, reviewed: Reviewed) -> None:
     """One game, turn by turn, then its sum and its turning points."""
     judged, variant = reviewed.review, reviewed.review.games.variant
-    console.print(_turns(judged))
+    show_table(console, _turns(judged))
     say(console, "", *_sum_lines(judged), "")
     luck, order = judged.luck[0], judged.games.orders[0]
     for which, turn in (("luckiest draw  ", luck.argmax()), ("unluckiest draw", luck.argmin())):
@@ -237,7 +237,7 @@ def _show_games(console: Console, reviewed: Reviewed) -> None:
             f"{without:.1f}",
             _worst_turn(judged, game),
         )
-    console.print(made)
+    show_table(console, made)
     say(console, "", f"{counted(len(judged.games), 'game')}, means with 95% intervals")
     for name, values in totals._asdict().items():
         say(console, f"{name.replace('_', ' '):<14} {estimate(values)}")

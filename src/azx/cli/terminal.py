@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from rich import box
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -28,6 +29,9 @@ from azx.runtime.verify import Check
 
 if TYPE_CHECKING:
     from azx.export.report import Section
+
+#: Of a column of words that stand on a narrow screen before a table becomes wider than it.
+LETTERS = 16
 
 #: How the words that say how it went are shown.
 STYLES = {"fail": "bold red", "warn": "yellow"}
@@ -129,6 +133,29 @@ def table(*columns: str, right: Sequence[str] = (), title: str | None = None) ->
             name, justify="right" if number else "left", overflow="fold", no_wrap=number
         )
     return made
+
+
+def show_table(console: Console, made: Table) -> None:
+    """Print `made` whole. On a narrow screen words fold, down to `LETTERS`; figures never do.
+
+    Where that is not enough the lines go past the edge, and the terminal breaks them.
+    """
+    needed = 3 * (len(made.columns) - 1)  # between columns
+    for column in made.columns:
+        words = [_as_text(column.header), *map(_as_text, column.cells)]
+        if column.no_wrap:
+            needed += max(word.cell_len for word in words)
+        else:
+            longest = max((cell_len(w) for text in words for w in text.plain.split()), default=0)
+            needed += min(longest, LETTERS)
+    width = console.width
+    console.width = max(width, needed)
+    console.print(made, crop=False)
+    console.width = width
+
+
+def _as_text(cell: RenderableType) -> Text:
+    return cell if isinstance(cell, Text) else Text(str(cell))
 
 
 def section_table(section: Section) -> Table:

@@ -241,7 +241,8 @@ def _print_outcome(console: Console, outcome: Outcome, folder: Path) -> None:
     console.print(said, soft_wrap=True)
     if outcome.best_round:
         console.print(
-            f"best: {outcome.best_score:.2f} points by {outcome.judged_by} after round "
-            f"{outcome.best_round}; export it with: azx export {folder} --out net.onnx",
+            f"best: the weights of round {outcome.best_round}, {outcome.best_score:.2f} points by "
+            f"{outcome.judged_by}, the latest that are not clearly worse than others; export them "
+            f"with: azx export {folder} --out net.onnx",
             soft_wrap=True,
         )

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from azx.cli.options import ProviderOption, ThreadsOption
-from azx.cli.terminal import busy, check_table, stdout
+from azx.cli.terminal import busy, check_table, show_table, stdout
 from azx.runtime.errors import CheckFailed
 from azx.runtime.models import named_model
 from azx.runtime.verify import verify_model
@@ -37,7 +37,7 @@ def verify(
     """
     with busy(f"verifying {model}"):
         checks = verify_model(named_model(model), provider, threads)
-    stdout().print(check_table(checks))
+    show_table(stdout(), check_table(checks))
     failed = [check.name for check in checks if not check.passed]
     if failed:
         raise CheckFailed(

@@ -18,6 +18,7 @@ from azx.cli.bench.session import (
 from azx.cli.bench.speed import BATCHES
 from azx.cli.boundary import guarded
 from azx.cli.options import ThreadsOption, UnverifiedOption, VariantOption
+from azx.cli.terminal import say, stdout
 from azx.runtime.bench.scores import read_scores
 from azx.runtime.errors import UsageError
 from azx.runtime.play import BATCH
@@ -105,3 +106,4 @@ def everything(
         run.selfplay(*extent.selfplay, ROOTS[0], 4 * extent.seconds)
         run.strength(extent.players, played, None, others)
     write_reports(run.result, report or [])
+    say(stdout(), *(f"written    {path}" for path in report or []))

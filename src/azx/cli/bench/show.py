@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from azx.cli.reports.page import Section, Table
-from azx.cli.terminal import say, table
+from azx.cli.terminal import say, show_table, table
 from azx.runtime.bench.compare import Change
 
 
@@ -61,7 +61,7 @@ def _print(console: Console, made: Table) -> None:
     shown = table(*made.columns, right=made.columns[made.words :])
     for row in made.rows:
         shown.add_row(*row)
-    console.print(shown)
+    show_table(console, shown)
 
 
 def _verdict(change: Change) -> str:

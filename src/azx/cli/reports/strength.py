@@ -47,7 +47,7 @@ def _players(found: dict[str, Any]) -> Table:
     pairs = {pair["other"]: pair for pair in found["pairs"]}
     columns = (
         "player",
-        "simulations or rollouts",
+        "budget",
         "score",
         "luck out",
         "to the first",
