@@ -72,6 +72,7 @@ def test_a_person_plays_and_the_network_comments(mini: Path, tmp_path: Path) -> 
     assert "'9' is no empty cell; there are: 0, 1, 2, 3, 4, 5, 6" in shown
     assert "'nonsense' is no empty cell" in shown
     assert "'6' is no empty cell; there are: 0, 1, 2, 3, 4, 5" in shown
+    assert "A tile's first number counts in its column" in shown
     assert "/   0   \\_______/   5   \\" in shown, "the empty cells show their numbers"
     games = read_games(record)
     assert games.cells[0].tolist() == [6, 5, 4, 3, 2, 1, 0]

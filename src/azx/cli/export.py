@@ -62,7 +62,8 @@ def export(
         bool,
         typer.Option(
             "--int8",
-            help="Layers in int8: a quarter of the size, faster on a CPU; judged by play too.",
+            help="Layers in int8: two fifths to a quarter of the size, faster on a CPU; "
+            "judged by play too.",
         ),
     ] = False,
     force: Annotated[

@@ -13,6 +13,12 @@ from azx.runtime.players import Player, SearchPlayer, one_ply_worth, searched_wo
 from azx.runtime.rollouts import RolloutPlayer
 from azx.runtime.rules import EMPTY
 
+#: The rules in a line, for who has never played.
+HINT = (
+    "A tile's first number counts in its column, the second in the line rising to the right,\n"
+    "the third in the line falling to the right: a full line of one number pays number x length."
+)
+
 
 def play_against(
     console: Console,
@@ -24,6 +30,7 @@ def play_against(
     """A person plays `order` int8 [C]; the game goes to `keep` if it is not left before its end."""
     player = strategy.player()
     game = Game(strategy.variant)
+    say(console, HINT, "")
     for tile in order.tolist():
         _show_position(console, strategy, game, tile)
         with busy("the network thinks"):
