@@ -157,6 +157,8 @@ def test_sigterm_leaves_whole_games(mini: Path, tmp_path: Path) -> None:
 INTERRUPTED_WHILE_LOADING = """
 import os, signal, sys, time
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs are born deaf to it
+
 class Interrupting:
     def find_spec(self, name, path=None, target=None):
         if name == "azx.cli.main":

@@ -297,9 +297,9 @@ def test_the_watchdog_stops_a_real_run_that_goes_dead(tmp_path: Path) -> None:
     """The bug put in after the checks before the first step."""
     training = Training(SMALL, tmp_path, None, None)
     zero_every_vector(training.learner.network)
-    watchdog = Watchdog(training.learner.network, steps=40)
+    watchdog = Watchdog(training.learner.network, steps=30)
     training.play_and_learn(watchdog, Silent())
-    with pytest.raises(CheckFailed, match=r"no gradient in 40 steps"):
+    with pytest.raises(CheckFailed, match=r"no gradient in 30 steps"):
         training.play_and_learn(watchdog, Silent())
 
 
