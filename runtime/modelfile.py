@@ -237,7 +237,7 @@ def read_model(
         )
     if variant is not None and card.variant != variant:
         raise ModelError(
-            f"{path} plays {_describe(card.variant)}, asked for was {_describe(variant)}"
+            f"{path} plays {_describe(card.variant)}, needed is one for {_describe(variant)}"
         )
     if not card.verified and not allow_unverified:
         raise ModelError(

@@ -73,7 +73,7 @@ def test_a_model_that_comes_with_azx_is_known_by_its_name() -> None:
 
 def test_a_model_of_another_board_is_refused(mini: Path) -> None:
     asked = ("--model", mini, "--variant", "standard")
-    refused(run("play", *asked), "plays mini (7 cells", "asked for was standard (19 cells")
+    refused(run("play", *asked), "plays mini (7 cells", "needed is one for standard (19 cells")
     refused(run("bench", "inference", *asked), "plays mini (7 cells")
     refused(run("play", "--model", mini, "--variant", "giant"), "no variant 'giant'", "mini")
 

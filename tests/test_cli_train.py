@@ -87,6 +87,7 @@ def test_interrupted_killed_and_resumed(tmp_path: Path) -> None:
     ("arguments", "says"),
     [
         (("--set", "network.widht=3"), "unknown field network.widht"),
+        (("--set", "rounds=abc"), "standard --set rounds=abc: rounds must be int, found 'abc'"),
         (("--preset", "huge"), "no preset 'huge'; there are: champion, mini"),
         (("--preset", "small"), "learns from a teacher: name one with --teacher"),
         (("--preset", "recorded"), "learns from recorded games: give them with --games"),
@@ -97,7 +98,7 @@ def test_interrupted_killed_and_resumed(tmp_path: Path) -> None:
         (("--resume", "--teacher", "mini"), "leave --teacher out"),
         (("--resume",), "holds no run to go on with"),
         (("--games", "none.npz"), "no such file"),
-        (("--from", "none"), "no such file"),
+        (("--from", "none"), "none: no such run or checkpoint"),
         (("--preset", "mini", "--teacher", "standard-small"), "the teacher plays standard"),
     ],
 )
@@ -106,6 +107,12 @@ def test_wrong_use_is_one_line(arguments: tuple[str, ...], says: str, tmp_path: 
     refused(told, says)
     assert told.stdout == ""
     assert not (tmp_path / "run").exists()
+
+
+def test_a_run_has_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "run").write_text("")
+    refused(run("train", "--preset", "mini", "--run", tmp_path / "run"), "found the file")
+    refused(run("report", tmp_path / "none"), "none: no such run")
 
 
 def test_torch_is_measured_beside_onnxruntime(

@@ -212,6 +212,8 @@ def load_network(path: Path) -> LoadedNetwork:
             f"{path} is an exported file, expected a run's folder or a checkpoint's .json, with "
             "all that training knows: give the run that it came from"
         )
+    if not path.exists():
+        raise RunError(f"{path}: no such run or checkpoint")
     if path.is_dir():
         found = [path / name for name in ("best.json", "last.json") if (path / name).exists()]
         if not found:

@@ -291,7 +291,8 @@ def load_config(preset: str, overrides: list[str]) -> TrainConfig:
         raise UsageError(f"{path} is not readable TOML: {error}") from error
     for override in overrides:
         _override(data, override)
-    return config_from_dict(data, "with the overrides" if overrides else str(path))
+    sets = "".join(f" --set {override}" for override in overrides)
+    return config_from_dict(data, f"{path.stem}{sets}" if sets else str(path))
 
 
 def _override(data: dict[str, Any], override: str) -> None:

@@ -107,6 +107,8 @@ def _as_given(config: TrainConfig, games: Games | None, teacher: Path | None) ->
 
 
 def _refuse_a_second_run_in(run: Path) -> None:
+    if run.is_file():
+        raise UsageError(f"a run has a folder of its own, found the file {run}")
     if any((run / name).exists() for name in ("last.json", "best.json")):
         raise UsageError(f"{run} holds a run already: --resume goes on with it, or take another")
 

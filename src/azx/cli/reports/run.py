@@ -49,6 +49,8 @@ def has_rounds(run: Path) -> bool:
 
 def read_metrics(run: Path) -> list[Metrics]:
     """A dict for each round; a line that is being written is left out."""
+    if not run.is_dir():
+        raise RunError(f"{run}: no such run; give the folder that `azx train` named")
     text = read_bytes(run / "metrics.jsonl", RunError).decode()
     lines = text.splitlines(keepends=True)
     try:
