@@ -38,7 +38,7 @@ class OnnxEvaluator:
     and a `ProviderWarning` where onnxruntime has CUDA and it does not work.
     On the CPU the answer for a board is the same to the last bit in any batch.
 
-    With `many_games`, those played out among them, the threads are lanes: each of `threads` callers
+    With `many_games`, be they one game's rollouts, the threads are lanes: each of `threads` callers
     has its batch computed on a thread of its own, which wastes nothing on keeping threads together.
     Without, one caller gets its answer soonest.
     """

@@ -139,7 +139,9 @@ def _turn(
     chosen[doubtful[better]] = count + np.flatnonzero(better)
     boards[:] = before[chosen]
     points += made[chosen]
-    return cells[chosen], after and _Known(after.answer, after.at[chosen])
+    if after is None:
+        return cells[chosen], None
+    return cells[chosen], _Known(after.answer, after.at[chosen])
 
 
 @compiled

@@ -196,7 +196,7 @@ def _games_from_json(path: Path, data: bytes) -> Games:
         if not isinstance(listed, list):
             raise RecordError(
                 f"{path}: expected a list of games, found {data[:40].decode(errors='replace')!r}; "
-                "a report of `azx play` holds no games, --record writes them"
+                "`azx play --record` writes games"
             )
         tile_of = STANDARD.tile_of
         moves = [game["moves"] for game in listed]

@@ -34,9 +34,10 @@ from azx.runtime.seeds import mix, uniform
 #: and at most, from where so much is filled. Of the champion, by games played out (docs/log.md).
 VALUE_ERROR_AT_FIRST, VALUE_ERROR, FILLED = 0.2, 1.3, 1 / 3
 
-#: All cells of a board are wrong together besides, by so many such errors (value 3.84, pairs 2.54
-#: points² in docs/log.md).
-TOGETHER_WRONG = 1.3
+#: All cells of a board are wrong together besides, by so many such errors: of the champion by 1.6
+#: points, for its values are off by 3.84 points² and the difference of two cells by 2.54, each by
+#: half of that (docs/log.md).
+TOGETHER_WRONG = 1.25
 
 #: Cells that are played out: so many of the highest gain + value, so many such errors behind the
 #: best at most.
@@ -103,7 +104,7 @@ class Worth(NamedTuple):
     """What is known of the cells of G decisions."""
 
     points: NDArray[np.float64]  # [G, C] gain + points to come; -inf on filled cells
-    rollouts: NDArray[np.int64]  # [G, C] games that were played out after each
+    rollouts: NDArray[np.int64]  # [G, C] games that were played out after each, not its image
 
 
 class RolloutPlayer:

@@ -113,6 +113,9 @@ def test_a_run_has_a_folder(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("")
     refused(run("train", "--preset", "mini", "--run", tmp_path / "run"), "found the file")
     refused(run("report", tmp_path / "none"), "none: no such run")
+    too_long = tmp_path / ("a" * 300)
+    refused(run("train", "--preset", "mini", "--run", too_long), "cannot train in")
+    refused(run("report", too_long), "cannot write", "too long")
 
 
 def test_torch_is_measured_beside_onnxruntime(

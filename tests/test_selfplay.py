@@ -186,18 +186,16 @@ def test_all_placements_hear_of_what_their_turn_is_off_by() -> None:
     played = play_round(evaluator, game_keys(3, 40), Exploration(0.1, 5.0), 3, 2, keep_q=True)
     bootstrapped, learnt = samples_of(played, 0.0), samples_of(played, 0.9)
     assert len(learnt) == 40 * (MINI.cells - 1)
-    chosen, others = learnt.after - bootstrapped.after, learnt.others_after - played_others(played)
+    chosen, others = (
+        learnt.after - bootstrapped.after,
+        learnt.others_after - bootstrapped.others_after,
+    )
     by_turn = chosen.reshape(40, -1).mean(axis=0)
     assert abs(by_turn).max() > 1.0
     at = np.tile(np.arange(MINI.cells - 1), 40)
     np.testing.assert_allclose(others, np.tile(by_turn[at, None], others.shape[1]), atol=1e-4)
     assert learnt.lesson is not None
     assert (learnt.lesson == bootstrapped.lesson).all()
-
-
-def played_others(played: Round) -> NDArray[np.float32]:
-    """The values of the placements that were looked at beside, by decision."""
-    return played.others_after[:, :-1].reshape(-1, played.others_after.shape[2])
 
 
 def worth_of_best(evaluator: ExactEvaluator, played: Round) -> NDArray[np.float32]:

@@ -39,6 +39,18 @@ def test_figures_and_headings_are_whole(width: int) -> None:
     assert words.replace(" ", "") == "".join(PLAYERS).replace(" ", "")
 
 
+def test_a_dumb_terminal_gets_whole_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is taken to be 80 wide, whatever it says."""
+    monkeypatch.setenv("TERM", "dumb")
+    console = Console(file=io.StringIO(), force_terminal=True, width=30)
+    assert console.is_dumb_terminal
+    made = table("player", *"abcdefg", right="abcdefg")
+    made.add_row("policy", *[FIGURES[0]] * 7)
+    show_table(console, made)
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue().count(FIGURES[0]) == 7
+
+
 def test_a_wide_screen_is_not_exceeded_and_a_narrow_one_as_little_as_can_be() -> None:
     assert max(map(len, shown(120))) <= 120
     assert max(map(len, shown(80, PLAYERS[:2]))) <= 80

@@ -13,6 +13,7 @@ the checkpoint exists. Only then are the older tensors removed.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -212,7 +213,7 @@ def load_network(path: Path) -> LoadedNetwork:
             f"{path} is an exported file, expected a run's folder or a checkpoint's .json, with "
             "all that training knows: give the run that it came from"
         )
-    if not path.exists():
+    if not os.path.exists(path):  # noqa: PTH110 - False where it cannot even be asked about
         raise RunError(f"{path}: no such run or checkpoint")
     if path.is_dir():
         found = [path / name for name in ("best.json", "last.json") if (path / name).exists()]

@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from azx.runtime.evaluator import Evaluator
+from azx.runtime.play import Progress as Told
 from azx.runtime.play import parts, play_games
 from azx.runtime.players import OnePlyPlayer, Player, PolicyPlayer
 from azx.runtime.records import Games
 from azx.runtime.rules import all_gains
 from azx.runtime.seeds import draw_orders, game_keys
 from azx.trainer.foresight import q_of
-from azx.trainer.parts import PART, Progress, Told, each_long_part
+from azx.trainer.parts import PART, Progress, each_long_part
 
 #: Of the orders that runs are followed on. No run trains on them, whatever its seed: those of
 #: training are marked (`azx.trainer.sources`). Published comparisons are on others again.
@@ -57,9 +58,9 @@ class _Played(NamedTuple):
     foreseen: NDArray[np.float32]  # [N, C] and what was expected of them
 
     @classmethod
-    def joined(cls, parts: Sequence[_Played]) -> _Played:
-        """The games of all `parts`, in their order."""
-        return cls(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+    def joined(cls, played: Sequence[_Played]) -> _Played:
+        """The games of all of `played`, in their order."""
+        return cls(*(np.concatenate(column) for column in zip(*played, strict=True)))
 
 
 def _played(

@@ -8,7 +8,7 @@ there are, and so is what comes of them.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from functools import partial
 from threading import Event, Lock
@@ -16,14 +16,14 @@ from typing import TypeVar
 
 import torch
 
+from azx.runtime.play import Progress as Told
+
 #: Games or samples of a part: enough for the network to be at its fastest. 1,024 of them are four
 #: parts, so more than four threads do not help there.
 PART = 256
 
 Part = TypeVar("Part")
 Found = TypeVar("Found")
-#: Told how much of a part was done since it was told before.
-Told = Callable[[int], None]
 #: Told how much is done, and of how much.
 Progress = Callable[[int, int], None]
 
@@ -57,7 +57,8 @@ def each_long_part(
     """The same of work that takes seconds, and tells how far it came.
 
     `progress(done, of)` has the sum of what all parts tell; it is called from their threads, one
-    call at a time. Where a part fails, and on Ctrl-C, the others end when they tell next.
+    call at a time. Where a part fails, and on Ctrl-C, the others end when they tell next, and those
+    that wait do not begin.
     """
     done, lock, stop = 0, Lock(), Event()
 
@@ -71,10 +72,12 @@ def each_long_part(
                 progress(done, of)
 
     with _threads_for(len(parts)) as pool:
-        working = [pool.submit(work, part, told) for part in parts]
+        working: list[Future[Found]] = []
         try:
+            working += [pool.submit(work, part, told) for part in parts]
             for finished in as_completed(working):
                 finished.result()
         finally:
             stop.set()
+            pool.shutdown(wait=False, cancel_futures=True)
     return [finished.result() for finished in working]

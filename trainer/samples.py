@@ -81,12 +81,12 @@ def lambda_returns(played: Round, lam: float) -> tuple[NDArray[np.float32], NDAr
     """Points to come from each afterstate [G, C + 1], bootstrapped, and their luck's variance.
 
     G(k) = V(k) + lam (correction(k) + G(k+1) - V(k+1)), the lambda-return (Sutton 1988) written by
-    its corrections; it ends where the game went on otherwise (Watkins 1989), for what came then
-    says nothing of how well the player would have done. A correction that compares what followed
-    with what was foreseen for the tile that was drawn has no luck of the draw in it, and mean as
-    one that compares with the mean over all tiles: a control variate, which lets corrections from
-    many turns ahead come back without their noise. Where luck is in them its variance adds up,
-    F(k) = lam² (luck(k) + F(k + 1)), to the floor under any squared error.
+    its corrections. It ends where the game went on clearly otherwise (Watkins 1989), for what came
+    then says nothing of how well the player would have done. A correction that compares what
+    followed with what was foreseen for the tiles that were looked at has no luck of the draw in it,
+    and the same mean as one that compares with the mean over all tiles: a control variate, which
+    lets corrections from many turns ahead come back without their noise. Where luck is in them its
+    variance adds up, F(k) = lam² (luck(k) + F(k + 1)), to the floor under any squared error.
     """
     values = played.values
     returns, floor = values.copy(), np.zeros_like(values)

@@ -26,8 +26,9 @@ from azx.trainer.foresight import (
     worth_of,
 )
 
-#: A candidate so many points behind the best, for the sake of noise, is as good to go on from: what
-#: comes after says as much of how wrong values are. Worse ones lead to boards that nobody knows.
+#: A candidate less than so many points behind the best, taken for the sake of noise, is as good to
+#: go on from: what comes after says as much of how wrong values are. Worse ones lead to boards that
+#: nobody knows.
 NEARLY = 2.0
 
 #: Told of every turn that all games have made.

@@ -10,12 +10,13 @@ import torch
 
 from azx.runtime.errors import UsageError
 from azx.runtime.evaluator import Evaluator
+from azx.runtime.play import Progress as Told
 from azx.runtime.play import parts
 from azx.runtime.records import Games
 from azx.runtime.search.room import check_room
 from azx.runtime.seeds import game_keys
 from azx.trainer.config import TrainConfig
-from azx.trainer.parts import PART, Progress, Told, each_long_part, each_part
+from azx.trainer.parts import PART, Progress, each_long_part, each_part
 from azx.trainer.samples import Samples, samples_of
 from azx.trainer.schedule import exploration, lambda_at
 from azx.trainer.selfplay import Round, judge, play_round, search_round, whole_corrections

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -71,7 +72,7 @@ def train(
         training.begin_from(load_network(begin_from))
     with _alone_in(run):
         _refuse_a_second_run_in(run)  # that began meanwhile
-        _begin(training, reporter)
+        _begin(training, games, reporter)
         return _loop(training, reporter, stop)
 
 
@@ -107,20 +108,21 @@ def _as_given(config: TrainConfig, games: Games | None, teacher: Path | None) ->
 
 
 def _refuse_a_second_run_in(run: Path) -> None:
-    if run.is_file():
+    # These answer False where a path cannot even be asked about: `_alone_in` says why.
+    if os.path.isfile(run):  # noqa: PTH113
         raise UsageError(f"a run has a folder of its own, found the file {run}")
-    if any((run / name).exists() for name in ("last.json", "best.json")):
+    if any(os.path.exists(run / name) for name in ("last.json", "best.json")):  # noqa: PTH110
         raise UsageError(f"{run} holds a run already: --resume goes on with it, or take another")
 
 
-def _begin(training: Training, reporter: Reporter) -> None:
+def _begin(training: Training, games: Games | None, reporter: Reporter) -> None:
     """The checks before the first step; then its folder holds a run, with its teacher or games."""
     config, run = training.config, training.run
     reporter.begins(0, config.rounds_in_all)
     reporter.passed(preflight(training.learner.network, config.seed))
     write_json(run / "config.json", config.to_json())
-    if training.given_games is not None:
-        write_games(run / GAMES, training.given_games)
+    if games is not None:
+        write_games(run / GAMES, games)
     if training.teacher is not None:
         training.teacher.keep(run)
     training.save()

@@ -68,8 +68,7 @@ class Training:
         teacher: Teacher | None,
     ) -> None:
         """Make the network from the config's seed; it learns from `games`, `teacher` or itself."""
-        self.config, self.run = _settled(config), run
-        self.given_games, self.teacher = games, teacher
+        self.config, self.run, self.teacher = _settled(config), run, teacher
         self.games: Games | None = None
         self.held_out: Games | None = None
         if games is not None:
@@ -249,8 +248,8 @@ class Training:
             with torch.inference_mode():
                 return losses(network, network(torch.from_numpy(part.boards)), part, temperature)
 
-        parts = samples.parts(PART)
-        means = _mean_losses(each_part(of_part, parts), [len(part) for part in parts])
+        cut = samples.parts(PART)
+        means = _mean_losses(each_part(of_part, cut), [len(part) for part in cut])
         return {f"held_out_{name}": value for name, value in means.items()}
 
 

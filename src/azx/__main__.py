@@ -11,12 +11,14 @@ def main() -> None:
     Until all is loaded Ctrl-C ends the process at once: nothing has begun, and an interrupt in the
     middle of an import comes out as a traceback, or as whatever that module makes of it.
     """
-    heard = signal.getsignal(signal.SIGINT)
-    if heard is signal.default_int_handler:  # else nobody can interrupt, as after `nohup ... &`
+    # Else nobody can interrupt, as after `nohup ... &`.
+    heeded = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if heeded:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     from azx.cli.main import run
 
-    signal.signal(signal.SIGINT, heard)
+    if heeded:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     run()
 
 

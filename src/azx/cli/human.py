@@ -118,8 +118,8 @@ def judged(
     """Where `player` lays `tile` on one board int8 [C], and gain + points to come of each cell.
 
     A search is asked once for both. A cell that it did not look at counts with the network's q;
-    where there is no q, without a search, and where no rollouts went on from a cell, with gain +
-    value of the board after it.
+    where there is no q, and without a search, with gain + value of the board after it. So does one
+    that no rollouts went on from, less what they found the whole board to be off by.
     """
     boards, tiles = board[None], np.array([tile], dtype=np.int8)
     if isinstance(player, RolloutPlayer):

@@ -162,8 +162,8 @@ def play(
         keys, drawn = _orders(board, orders, games, seed)
         workers = workers_needed(len(drawn), workers, batch=1 if seconds is not None else BATCH)
         share = max(1, (threads or available_cores()) // workers)
-        in_step = isinstance(budget, Rollouts) or (many and seconds is None)
-        load = partial(open_model, path, known, provider, share, allow_unverified, in_step)
+        many_games = isinstance(budget, Rollouts) or (many and seconds is None)
+        load = partial(open_model, path, known, provider, share, allow_unverified, many_games)
         evaluator = load()
     strategy = Strategy(evaluator, budget, one_ply)
 

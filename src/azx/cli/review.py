@@ -133,8 +133,8 @@ def review(
         )
     path = named_model(model) if model else shipped_model(games.variant.name)
     with busy(f"loading {path}"):
-        in_step = rollouts is not None
-        evaluator = open_model(path, games.variant, provider, threads, allow_unverified, in_step)
+        many_games = rollouts is not None
+        evaluator = open_model(path, games.variant, provider, threads, allow_unverified, many_games)
     words, judge = judge_of(evaluator, simulations, rollouts)
     with counting("decisions", decisions(games)) as count:
         judged = review_games(games, judge, count)

@@ -148,10 +148,9 @@ def show_table(console: Console, made: Table) -> None:
         else:
             longest = max((cell_len(w) for text in words for w in text.plain.split()), default=0)
             needed += min(longest, LETTERS)
-    width = console.width
-    console.width = max(width, needed)
+    if needed > console.width:
+        made.width = needed
     console.print(made, crop=False)
-    console.width = width
 
 
 def _as_text(cell: RenderableType) -> Text:
@@ -184,7 +183,10 @@ def check_writable(*paths: Path | None, read: Path | None = None) -> None:
     for path in paths:
         if path is None:
             continue
-        _check_place(path)
+        try:
+            _check_place(path)
+        except OSError as error:  # a name that is too long, say
+            raise UsageError(f"cannot write {path}: {error.strerror}") from None
         place = path.resolve()
         if place in taken and not is_device(path):
             raise UsageError(f"{path} is named twice: every file needs a name of its own")

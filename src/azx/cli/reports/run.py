@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import itertools
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -49,7 +50,7 @@ def has_rounds(run: Path) -> bool:
 
 def read_metrics(run: Path) -> list[Metrics]:
     """A dict for each round; a line that is being written is left out."""
-    if not run.is_dir():
+    if not os.path.isdir(run):  # noqa: PTH112 - False where it cannot even be asked about
         raise RunError(f"{run}: no such run; give the folder that `azx train` named")
     text = read_bytes(run / "metrics.jsonl", RunError).decode()
     lines = text.splitlines(keepends=True)
