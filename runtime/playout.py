@@ -60,11 +60,10 @@ def play_out(
         points += exact_values(evaluator.variant, boards)
         return
     known: _Known | None = _judged(evaluator, boards)
-    turn = 0
-    while known is not None and not (stop is not None and stop.is_set()):
-        tiles = np.ascontiguousarray(draws[:, turn])
-        _, known = _turn(evaluator, boards, tiles, known, points)
-        turn += 1
+    for tiles in draws.T:
+        if known is None or (stop is not None and stop.is_set()):
+            return
+        _, known = _turn(evaluator, boards, np.ascontiguousarray(tiles), known, points)
 
 
 def lay(
@@ -91,7 +90,7 @@ class _Known(NamedTuple):
     """What the network said of boards, those of the games among them."""
 
     answer: Evaluation
-    at: NDArray[np.int64]  # [R] the row of each game
+    at: NDArray[np.int32]  # [R] the row of each game
 
 
 def _judged(evaluator: Evaluator, boards: NDArray[np.int8]) -> _Known:
@@ -103,7 +102,7 @@ def _judged(evaluator: Evaluator, boards: NDArray[np.int8]) -> _Known:
     different, at = boards.copy(), np.empty(len(boards), dtype=np.int32)
     slots = np.empty(1 << (2 * len(boards)).bit_length(), dtype=np.int32)
     rows = distinct(different, len(boards), slots, at)
-    return _Known(evaluator.evaluate(different[:rows]), at.astype(np.int64))
+    return _Known(evaluator.evaluate(different[:rows]), at)
 
 
 def _turn(
