@@ -12,8 +12,7 @@ Letters: G decisions   C cells   R games played out
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Iterator
 from dataclasses import dataclass
 from threading import Event
 from typing import NamedTuple
@@ -25,6 +24,7 @@ from numpy.typing import NDArray
 from azx.runtime.compiled import compiled
 from azx.runtime.errors import UsageError
 from azx.runtime.evaluator import Evaluator
+from azx.runtime.lanes import in_lanes
 from azx.runtime.playout import play_out
 from azx.runtime.rules import EMPTY, every_placement, half_turn, placement_gains, what_is_left
 from azx.runtime.search.endgame import exact_values
@@ -181,28 +181,8 @@ def played_out(
         points[part] += made
 
     size = min(AT_ONCE, -(-len(board) // evaluator.lanes))  # something to do for every lane
-    _in_lanes(evaluator.lanes, play, _alike((board == EMPTY).sum(axis=1), size), stop)
+    in_lanes(evaluator.lanes, play, _alike((board == EMPTY).sum(axis=1), size), stop)
     return points
-
-
-def _in_lanes(
-    lanes: int,
-    work: Callable[[NDArray[np.int64]], None],
-    parts: Iterable[NDArray[np.int64]],
-    stop: Event,
-) -> None:
-    """Do `work` for all `parts`, so many at a time.
-
-    Where one fails or the user interrupts, `stop` is set and nobody begins what still waits.
-    """
-    with ThreadPoolExecutor(lanes) as threads:
-        begun = [threads.submit(work, part) for part in parts]
-        try:
-            for done in as_completed(begun):
-                done.result()
-        finally:
-            stop.set()
-            threads.shutdown(cancel_futures=True)
 
 
 def _alike(numbers: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64]]:
@@ -255,7 +235,7 @@ def foreseen(
 
     exact = np.flatnonzero(few)
     parts = (exact[places] for places in _alike(empty[exact], EXACT_AT_ONCE))
-    _in_lanes(evaluator.lanes, work_out, parts, Event())
+    in_lanes(evaluator.lanes, work_out, parts, Event())
     worth = np.full(boards.shape, -np.inf)
     worth[laid.game, laid.cell] = points
     return worth

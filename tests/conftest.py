@@ -12,6 +12,7 @@ from made_up import MICRO
 from numpy.typing import NDArray
 
 from azx.runtime.evaluator import Evaluation
+from azx.runtime.rules import every_placement
 from azx.runtime.search import ROOTS
 from azx.runtime.solver import Solution, solve
 from azx.runtime.variant import MINI, STANDARD, Variant
@@ -67,6 +68,24 @@ class ExactEvaluator:
                 q[fits, tile, cell] = self.solution.value(after)
         value = self.solution.value(boards).astype(np.float32)
         return Evaluation(np.zeros(shape, dtype=np.float32), value, q if self.with_q else None)
+
+
+class PerfectPolicy(ExactEvaluator):
+    """The exact evaluator with the policy that goes with it."""
+
+    def evaluate(self, boards: NDArray[np.int8]) -> Evaluation:
+        """The best cells have the largest logits."""
+        answer = super().evaluate(boards)
+        assert answer.q is not None
+        logits = np.full(answer.q.shape, -1e4, dtype=np.float32)
+        for tile in range(self.variant.tiles):
+            fits = ~(boards == tile).any(axis=1)
+            laid = every_placement(
+                self.variant, boards[fits], np.full(fits.sum(), tile, dtype=np.int8)
+            )
+            at = np.flatnonzero(fits)[laid.game], tile, laid.cell
+            logits[at] = laid.gain + answer.q[at]
+        return answer._replace(policy_logits=logits)
 
 
 def random_boards(variant: Variant, count: int, seed: int) -> NDArray[np.int8]:

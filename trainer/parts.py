@@ -7,15 +7,14 @@ there are, and so is what comes of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from functools import partial
 from threading import Event, Lock
 from typing import TypeVar
 
 import torch
 
+from azx.runtime.lanes import in_lanes
 from azx.runtime.play import Progress as Told
 
 #: Games or samples of a part: enough for the network to be at its fastest. 1,024 of them are four
@@ -32,23 +31,20 @@ class _Stopped(Exception):
     """Another part failed, or the user interrupted: this one need not go on."""
 
 
-@contextmanager
-def _threads_for(parts: int) -> Iterator[ThreadPoolExecutor]:
-    """As many threads as torch has, but no more than `parts`; torch has one in each of them."""
+def _in_threads(work: Callable[[Part], Found], parts: Sequence[Part], stop: Event) -> list[Found]:
+    """In as many threads as torch has, but no more than parts; torch has one in each of them."""
     threads = torch.get_num_threads()
-    # Torch also keeps the number for threads that it has not seen yet, hence it is put back.
-    one_thread = partial(torch.set_num_threads, 1)
     try:
-        with ThreadPoolExecutor(min(threads, parts), initializer=one_thread) as pool:
-            yield pool
+        lanes = min(threads, len(parts))
+        return in_lanes(lanes, work, parts, stop, before=partial(torch.set_num_threads, 1))
     finally:
+        # Torch also keeps the number for threads that it has not seen yet.
         torch.set_num_threads(threads)
 
 
 def each_part(work: Callable[[Part], Found], parts: Sequence[Part]) -> list[Found]:
     """What `work` finds of each of `parts`, in their order, in as many threads as torch has."""
-    with _threads_for(len(parts)) as pool:
-        return list(pool.map(work, parts))
+    return _in_threads(work, parts, Event())
 
 
 def each_long_part(
@@ -71,13 +67,7 @@ def each_long_part(
             if progress is not None:
                 progress(done, of)
 
-    with _threads_for(len(parts)) as pool:
-        working: list[Future[Found]] = []
-        try:
-            working += [pool.submit(work, part, told) for part in parts]
-            for finished in as_completed(working):
-                finished.result()
-        finally:
-            stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-    return [finished.result() for finished in working]
+    def working(part: Part) -> Found:
+        return work(part, told)
+
+    return _in_threads(working, parts, stop)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from azx.runtime.errors import UsageError
 from azx.runtime.evaluator import Evaluator
+from azx.runtime.lanes import in_lanes
 from azx.runtime.search.keep import set_roots
 from azx.runtime.search.leaves import distinct
 from azx.runtime.search.room import FASTEST, check_room, simulations_that_fit
@@ -242,13 +242,11 @@ def _drive(blocks: list[_Block], lanes: int, games: int, clock: _Clock) -> None:
     if lanes == 1 or len(blocks) < 2:
         _drive_lane(waiting, games, clock, stop)
         return
-    with ThreadPoolExecutor(lanes) as threads:
-        running = [threads.submit(_drive_lane, waiting, games, clock, stop) for _ in range(lanes)]
-        try:
-            for lane in as_completed(running):
-                lane.result()
-        finally:
-            stop.set()  # also where the user interrupts
+
+    def drive(lane: int) -> None:
+        _drive_lane(waiting, games, clock, stop)
+
+    in_lanes(lanes, drive, range(lanes), stop)
 
 
 def _drive_lane(waiting: deque[_Block], games: int, clock: _Clock, stop: threading.Event) -> None:
