@@ -4,7 +4,7 @@ PYTHON ?= python3
 PLAY := .venv-play
 TEST := .venv
 
-.PHONY: play test lint clean
+.PHONY: play test checks lint clean
 
 # Some environments set it. The tests start a hundred processes, and each would compile what it imports.
 unexport PYTHONDONTWRITEBYTECODE
@@ -12,7 +12,10 @@ unexport PYTHONDONTWRITEBYTECODE
 play: $(PLAY)/ready ## set up the runtime alone (no PyTorch) and play a game with the shipped network
 	$(PLAY)/bin/azx play
 
-test: $(TEST)/ready lint ## set up everything, check types and style, run all tests
+test: $(TEST)/ready ## set up everything, check types and style, run all tests
+	@$(MAKE) --no-print-directory --jobs 2 lint checks
+
+checks: $(TEST)/ready
 	$(TEST)/bin/python -m pytest --numprocesses auto --maxprocesses 4
 
 lint: $(TEST)/ready

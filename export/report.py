@@ -28,6 +28,7 @@ class Section:
     columns: tuple[str, ...]
     rows: Sequence[tuple[str, ...]]
     numbers: frozenset[str] = frozenset()
+    legend: str = ""  # what its columns say, below it
 
 
 def audit_sections(found: Audit) -> list[Section]:
@@ -61,6 +62,8 @@ def audit_sections(found: Audit) -> list[Section]:
                 for layer in found.layers.layers
             ],
             frozenset({"spread", "gain"}),
+            "spread: standard deviation of the output; rows differ: whether different inputs give "
+            "different outputs; gain: of a norm, how far its units get from their own means",
         ),
     ]
     return [section for section in sections if section.rows]
@@ -117,6 +120,8 @@ def figure_sections(found: Audit) -> list[Section]:
                 for a in found.layers.activations
             ],
             frozenset({"units", "idle", "saturated"}),
+            "idle: share of units that are cut off in every row; saturated: share of the output "
+            "that is at an end of the function",
         ),
         Section(
             "does the output depend on the input?",
@@ -132,7 +137,7 @@ def figure_sections(found: Audit) -> list[Section]:
 
 
 def _parameters(found: Audit) -> Section:
-    """A row for each parameter; `wakes` is the first step of training that moves it."""
+    """A row for each parameter."""
     columns = ("parameter", "of", "shape", "mean", "std", "grad", "wakes")
     rows = []
     for facts in found.parameters:
@@ -149,7 +154,14 @@ def _parameters(found: Audit) -> Section:
                 "frozen" if not facts.trainable else "never" if wakes is None else str(wakes),
             )
         )
-    return Section("parameters", columns, rows, frozenset(columns[3:]))
+    return Section(
+        "parameters",
+        columns,
+        rows,
+        frozenset(columns[3:]),
+        "grad: root mean square of its gradient before the first step; wakes: the first step of "
+        "training with a gradient that is not 0",
+    )
 
 
 def gate_sections(report: GateReport) -> list[Section]:
@@ -210,6 +222,8 @@ def as_html(title: str, verdict: str, sections: Sequence[Section]) -> str:
             )
             parts.append(f"<tr>{''.join(cells)}</tr>")
         parts.append("</table>")
+        if section.legend:
+            parts.append(f"<p>{html.escape(section.legend)}</p>")
     return "\n".join(parts) + "\n"
 
 
@@ -226,6 +240,7 @@ def as_markdown(title: str, verdict: str, sections: Sequence[Section]) -> str:
         lines += ["", f"## {section.title}", "", _row(section.columns)]
         lines.append(_row(["--:" if c in section.numbers else "---" for c in section.columns]))
         lines += [_row(row) for row in section.rows]
+        lines += ["", section.legend] if section.legend else []
     return "\n".join(lines) + "\n"
 
 

@@ -14,8 +14,8 @@ from cli_testing import ENVIRONMENT, refused, run
 from safetensors.numpy import load_file
 
 SETTINGS = (
-    "rounds=16", "network.width=32", "network.groups=4", "selfplay.games_per_round=128",
-    "learning.batch_size=128", "evaluation.every=8", "evaluation.games=40",
+    "rounds=10", "network.width=32", "network.groups=4", "selfplay.games_per_round=128",
+    "learning.batch_size=128", "evaluation.every=5", "evaluation.games=40",
 )  # fmt: skip
 
 
@@ -52,10 +52,10 @@ def test_interrupted_killed_and_resumed(tmp_path: Path) -> None:
     process = fresh(unbroken)
     out, _ = process.communicate(timeout=240)
     assert process.returncode == 0
-    assert "finished: 16 rounds" in out
+    assert "finished: 10 rounds" in out
 
     process = fresh(broken)
-    until_round(process, broken, 3)
+    until_round(process, broken, 2)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
@@ -63,14 +63,14 @@ def test_interrupted_killed_and_resumed(tmp_path: Path) -> None:
     assert "--resume" in out
 
     process = start(broken, "--resume")
-    until_round(process, broken, 6)
+    until_round(process, broken, 4)
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
     assert "stopped and saved after round" in out
 
     process = start(broken, "--resume")
-    until_round(process, broken, 9)
+    until_round(process, broken, 6)
     process.send_signal(signal.SIGKILL)
     process.communicate()
     assert process.returncode == -signal.SIGKILL

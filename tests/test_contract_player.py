@@ -19,7 +19,7 @@ from conftest import REPOSITORY
 from numpy.typing import NDArray
 
 MODEL = REPOSITORY / "models" / "standard.onnx"
-GAMES = 150
+GAMES = 60
 
 LINES = {
     0: [(0, 1, 2), (3, 4, 5, 6), (7, 8, 9, 10, 11), (12, 13, 14, 15), (16, 17, 18)],
