@@ -157,7 +157,7 @@ def recorded_rows(
 
 
 def turn_by_turn(games: Games, foreseen: NDArray[np.float64]) -> list[str]:
-    """Points made in each turn, and points still promised before it."""
+    """Points made in each turn, and points foreseen to come before it."""
     gains = games.gains()
     lines = ["| turn | points made in it | games with points in it | points to come |"]
     lines.append("|---" * 4 + "|")

@@ -5,20 +5,20 @@ board after t placements, the tile drawn in turn t and the cell it was laid on,
 
     worth[t, c]   what the judge says of laying that tile on cell c, -inf where c is filled
     best[t]       the largest of these
-    promised[t]   the mean of the best over all tiles that may be drawn after t placements;
+    to_come[t]    the mean of the best over all tiles that may be drawn after t placements;
                   0 when the board is full
 
 and take each turn apart:
 
-    luck[t]    = best[t] - promised[t - 1]                       the draw against the mean draw
+    luck[t]    = best[t] - to_come[t - 1]                        the draw against the mean draw
     mistake[t] = best[t] - worth[t, cell laid on]                points given away, 0 or more
-    error[t]   = gain[t] + promised[t] - worth[t, cell laid on]  the judge's change of mind
+    error[t]   = gain[t] + to_come[t] - worth[t, cell laid on]   the judge's change of mind
 
 Summed over a game almost everything cancels, for any judge:
 
-    score = promised[0] + luck - mistakes + errors
+    score = to_come[0] + luck - mistakes + errors
 
-A perfect judge makes no errors and promises the value of the empty board. With any other judge the
+A perfect judge makes no errors and foresees the value of the empty board. With any other judge the
 mistakes are its opinion, but **luck is not**: the tile is drawn with equal chance from those that
 the mean is taken over, so the luck of every turn has mean zero whoever plays. Score minus luck has
 therefore the same expectation as the score, and for a good judge much less spread (a control
@@ -71,7 +71,7 @@ class Review:
 
     games: Games
     worth: NDArray[np.float64]  # [N, C, C] of each cell for the tile drawn, -inf where filled
-    promised: NDArray[np.float64]  # [N, C + 1] to come before each draw; 0 at the end
+    to_come: NDArray[np.float64]  # [N, C + 1] points to come before each draw; 0 at the end
 
     @property
     def best(self) -> NDArray[np.float64]:
@@ -86,7 +86,7 @@ class Review:
     @property
     def luck(self) -> NDArray[np.float64]:
         """float64 [N, C]: what each draw was worth more than a draw is on average."""
-        return self.best - self.promised[:, :-1]
+        return self.best - self.to_come[:, :-1]
 
     @property
     def mistakes(self) -> NDArray[np.float64]:
@@ -96,13 +96,13 @@ class Review:
     @property
     def errors(self) -> NDArray[np.float64]:
         """float64 [N, C]: how much better the judge finds each placement a turn later."""
-        return self.games.gains() + self.promised[:, 1:] - self._chosen
+        return self.games.gains() + self.to_come[:, 1:] - self._chosen
 
     @property
     def foreseen(self) -> NDArray[np.float64]:
         """float64 [N, C + 1]: the score in the end as foreseen before each draw, and the score."""
         won = np.cumsum(self.games.gains(), axis=1)
-        return self.promised + np.concatenate([np.zeros((len(won), 1)), won], axis=1)
+        return self.to_come + np.concatenate([np.zeros((len(won), 1)), won], axis=1)
 
     @property
     def without_luck(self) -> NDArray[np.float64]:
@@ -198,9 +198,9 @@ def review_games(
         came = drawn == games.orders[g, t]
         worth[g[came], t[came]] = judged[came]
         progress(len(g))
-    promised = np.zeros((count, size + 1))
-    promised[:, :-1] = best.sum(axis=2) / left.sum(axis=2)
-    return Review(games, worth, promised)
+    to_come = np.zeros((count, size + 1))
+    to_come[:, :-1] = best.sum(axis=2) / left.sum(axis=2)
+    return Review(games, worth, to_come)
 
 
 def luck_of(evaluator: Evaluator, games: Games) -> NDArray[np.float64]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 import shutil
 import signal
 import time
@@ -99,7 +100,8 @@ def test_inference_measures_every_network_and_thread_in_turns(mini: Path, tmp_pa
 
 
 def test_what_has_got_slower_fails(everything: Path, tmp_path: Path) -> None:
-    good(run("bench", "compare", everything, everything, "--fail-over", "0%"))
+    alike = good(run("bench", "compare", everything, everything, "--fail-over", "0%"))
+    assert re.search(r"^0 better, 0 worse, \d+ within noise$", alike, re.MULTILINE)
     before, after = tmp_path / "before.json", tmp_path / "after.json"
     made = json.loads(everything.read_text())
     for path, seconds in ((before, 0.01), (after, 0.02)):
@@ -110,7 +112,8 @@ def test_what_has_got_slower_fails(everything: Path, tmp_path: Path) -> None:
         run("bench", "compare", before, after, "--fail-over", "5%"),
         "worse by more than 5%: boards/s, mini, cpu, 1 thread, batch 1 by 50.0%", code=1,
     )  # fmt: skip
-    good(run("bench", "compare", after, before, "--fail-over", "5%"))
+    faster = good(run("bench", "compare", after, before, "--fail-over", "5%"))
+    assert re.search(r"^[1-9]\d* better, 0 worse, ", faster, re.MULTILINE)
 
 
 class _Timed:

@@ -41,7 +41,7 @@ turn   drawn   cell   best   gain   given away   luck   error   foreseen
    6   1 2 3      2            10                -0.9   -19.0       63.0
    7   1 2 4      3             3                -4.0    +0.0       59.0
 
-promised at the start     21.8
+foreseen at the start     21.8
 luck of the draws        +12.4
 points given away         -2.8
 errors of judgement      +27.6
@@ -117,7 +117,12 @@ def test_the_json_holds_every_figure(
     assert (found["variant"], found["judge"]) == ("mini", "2 simulations")
     assert found["model"]["path"] == str(mini)
     for number, listed in enumerate(found["games"]):
-        total = listed["promised"] + listed["luck"] - listed["given_away"] + listed["errors"]
+        total = (
+            listed["foreseen_at_the_start"]
+            + listed["luck"]
+            - listed["given_away"]
+            + listed["errors"]
+        )
         assert total == pytest.approx(listed["score"])
         assert listed["score"] == games.scores()[number]
         assert listed["without_luck"] == pytest.approx(listed["score"] - listed["luck"])

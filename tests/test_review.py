@@ -38,7 +38,7 @@ def games_of(player: Player, seed: int, count: int) -> Games:
 def rest(review: Review) -> np.ndarray:
     """What is left of the identity: 0 for every game."""
     parts = review.luck - review.mistakes + review.errors
-    return review.games.scores() - review.promised[:, 0] - parts.sum(axis=1)
+    return review.games.scores() - review.to_come[:, 0] - parts.sum(axis=1)
 
 
 def arbitrary_judge(seed: int) -> Judge:
@@ -54,7 +54,9 @@ def arbitrary_judge(seed: int) -> Judge:
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from([MICRO, MINI, STANDARD]))
-def test_score_is_promise_and_luck_less_mistakes_and_errors(seed: int, variant: Variant) -> None:
+def test_score_is_what_was_foreseen_and_luck_less_mistakes_and_errors(
+    seed: int, variant: Variant
+) -> None:
     """For any judge, however wrong, and any player."""
     review = review_games(games_of(RandomPlayer(variant), seed, 3), arbitrary_judge(seed))
     np.testing.assert_allclose(rest(review), 0.0, atol=1e-9)
@@ -92,7 +94,7 @@ def test_the_judges_give_finite_worths_on_empty_cells_alone() -> None:
         np.testing.assert_allclose(rest(review), 0.0, atol=1e-9)
         assert review.mistakes[0, -1] == 0
         again = review_games(games, judge)
-        assert (again.promised == review.promised).all()
+        assert (again.to_come == review.to_come).all()
 
 
 def test_a_judge_says_the_same_of_a_game_among_others() -> None:
@@ -102,7 +104,7 @@ def test_a_judge_says_the_same_of_a_game_among_others() -> None:
         together = review_games(games, judge)
         for game in range(3):
             alone = review_games(games.part(slice(game, game + 1)), judge)
-            assert (alone.promised[0] == together.promised[game]).all()
+            assert (alone.to_come[0] == together.to_come[game]).all()
             assert (alone.worth[0] == together.worth[game]).all()
 
 
@@ -114,7 +116,7 @@ def test_a_review_by_search_fits_in_the_memory(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(room, "memory_limit", lambda: 60 * bytes_per_node(MICRO))
     in_three = review_games(games, search_judge(evaluator, 9))
     assert (in_three.worth == whole.worth).all()
-    assert (in_three.promised == whole.promised).all()
+    assert (in_three.to_come == whole.to_come).all()
     with pytest.raises(UsageError, match="1 games in step with 99 simulations need"):
         review_games(games, search_judge(evaluator, 99))
 
@@ -124,7 +126,7 @@ def test_a_perfect_judge_makes_no_errors_and_a_perfect_player_no_mistakes(
 ) -> None:
     evaluator = ExactEvaluator(micro_solution)
     perfect = review_games(games_of(OnePlyPlayer(evaluator), 1, 30), one_ply_judge(evaluator))
-    assert perfect.promised[:, 0] == pytest.approx(micro_solution.optimum, abs=1e-4)
+    assert perfect.to_come[:, 0] == pytest.approx(micro_solution.optimum, abs=1e-4)
     assert np.abs(perfect.errors).max() < 1e-4
     assert np.abs(perfect.mistakes).max() < 1e-4
     assert perfect.without_luck == pytest.approx(micro_solution.optimum, abs=1e-3)
@@ -150,7 +152,7 @@ def test_luck_has_mean_zero_whatever_the_judge(judge: Judge) -> None:
         left = [tile for tile in range(MICRO.tiles) if tile not in board]
         tiles = np.array(left, dtype=np.int8)
         best = judge(np.tile(board, (len(left), 1)), tiles).max(axis=1)
-        assert np.mean(best) == pytest.approx(review.promised[game, turn], abs=1e-5)
+        assert np.mean(best) == pytest.approx(review.to_come[game, turn], abs=1e-5)
         drawn = left.index(review.games.orders[game, turn])
         assert review.luck[game, turn] == pytest.approx(best[drawn] - best.mean(), abs=1e-5)
 
@@ -193,4 +195,4 @@ def test_a_review_is_the_same_for_a_game_alone_by_one_ply() -> None:
     judge = one_ply_judge(HashEvaluator(MINI))
     together, alone = review_games(games, judge), review_games(games.part(slice(39, 40)), judge)
     assert (together.worth[39] == alone.worth[0]).all()
-    np.testing.assert_allclose(together.promised[39], alone.promised[0], atol=1e-12)
+    np.testing.assert_allclose(together.to_come[39], alone.to_come[0], atol=1e-12)

@@ -106,7 +106,7 @@ def review(
 ) -> None:
     """Look at finished games again: mistakes, luck, turning points.
 
-    score = promised at the start + luck of the draws - points given away + errors, where errors
+    score = foreseen at the start + luck of the draws - points given away + errors, where errors
     are the network's own: what it thinks of a placement a turn later, less what it thought before.
 
     \b
@@ -212,7 +212,7 @@ def _turns(judged: Review) -> Table:
 def _sum_lines(judged: Review) -> list[str]:
     """The score of the only game, taken apart."""
     return [
-        f"promised at the start  {judged.promised[0, 0]:7.1f}",
+        f"foreseen at the start  {judged.to_come[0, 0]:7.1f}",
         f"luck of the draws      {judged.luck[0].sum():+7.1f}",
         f"points given away      {-judged.mistakes[0].sum():+7.1f}",
         f"errors of judgement    {judged.errors[0].sum():+7.1f}",
@@ -275,7 +275,7 @@ def report_of(reviewed: Reviewed) -> dict[str, Any]:
         listed.append(
             {
                 "game": reviewed.first + game,
-                "promised": float(judged.promised[game, 0]),
+                "foreseen_at_the_start": float(judged.to_come[game, 0]),
                 **{name: float(values[game]) for name, values in totals._asdict().items()},
                 "turning_points": [turn + 1 for turn in judged.turning_points(game)],
                 "moves": moves,

@@ -59,7 +59,7 @@ def review_page(judged: Review, first: int, name: str, heading: str) -> str:
 </head>
 <body>
 <h1>Review of {escape(name)}</h1>
-<p class="about">{escape(heading)}. Score = promised at the start + luck of the draws - points given
+<p class="about">{escape(heading)}. Score = foreseen at the start + luck of the draws - points given
 away + errors, the network's own: what it thinks of a placement a turn later, less what it thought
 before.</p>
 {overview}
@@ -115,7 +115,7 @@ def _game(judged: Review, game: int, number: int) -> str:
     turning = f'<h3>Turning points</h3>\n<div class="boards">{boards}</div>' if points else ""
     return f"""<section id="game-{number}">
 <h2>Game {number}: {score:.0f} points</h2>
-<p>{judged.promised[game, 0]:.1f} promised at the start, {_signed(luck)} luck of the draws,
+<p>{judged.to_come[game, 0]:.1f} foreseen at the start, {_signed(luck)} luck of the draws,
 {_signed(-given)} given away, {errors:+.1f} errors of judgement. Without luck: {without:.1f}.</p>
 {_chart(judged, game)}
 {turning}

@@ -11,6 +11,8 @@ from azx.cli.reports.page import Section, Table
 from azx.cli.terminal import say, show_table, table
 from azx.runtime.bench.compare import Change
 
+BETTER, WORSE = "better", "worse"
+
 
 def head(result: dict[str, Any]) -> list[str]:
     """What the figures below must be read with."""
@@ -41,7 +43,7 @@ def section(console: Console, found: Section) -> None:
 
 
 def changes(console: Console, found: Sequence[Change]) -> None:
-    """A row for each figure; what exceeds noise is said to be better or worse."""
+    """A row for each figure; what exceeds noise is said to be better or worse, and counted."""
     rows = [
         (
             change.what,
@@ -54,7 +56,9 @@ def changes(console: Console, found: Sequence[Change]) -> None:
         for change in found
     ]
     _print(console, Table(("figure", "before", "after", "change", "95% interval", ""), rows))
-    say(console, "")
+    verdicts = [_verdict(change) for change in found]
+    counts = (f"{verdicts.count(verdict)} {verdict}" for verdict in (BETTER, WORSE))
+    say(console, f"{', '.join(counts)}, {verdicts.count('')} within noise", "")
 
 
 def _print(console: Console, made: Table) -> None:
@@ -68,7 +72,7 @@ def _verdict(change: Change) -> str:
     """better, worse, or nothing where it may be noise."""
     if not change.exceeds_noise:
         return ""
-    return "better" if change.change > 0 else "worse"
+    return BETTER if change.change > 0 else WORSE
 
 
 def _figure(value: float) -> str:
