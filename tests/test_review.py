@@ -54,9 +54,7 @@ def arbitrary_judge(seed: int) -> Judge:
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10**6), st.sampled_from([MICRO, MINI, STANDARD]))
-def test_score_is_what_was_foreseen_and_luck_less_mistakes_and_errors(
-    seed: int, variant: Variant
-) -> None:
+def test_score_is_foresight_and_luck_less_mistakes_and_errors(seed: int, variant: Variant) -> None:
     """For any judge, however wrong, and any player."""
     review = review_games(games_of(RandomPlayer(variant), seed, 3), arbitrary_judge(seed))
     np.testing.assert_allclose(rest(review), 0.0, atol=1e-9)
