@@ -183,11 +183,11 @@ def origin(training: dict[str, Any]) -> str:
         f"{training.get('seconds', 0) / 60:.1f} minutes; the network of "
         f"round {training.get('round')}."
     )
-    if before := training.get("begun_from"):
-        said += (
-            f" Its first weights are those of a run of {before['games']:,} games and "
-            f"{before['seconds'] / 60:.1f} minutes."
-        )
+    runs = []
+    while training := training.get("begun_from") or {}:
+        runs.append(f"{training['games']:,} games in {training['seconds'] / 60:.1f} minutes")
+    if runs:
+        said += f" It began with the weights of a run of {', and that of one of '.join(runs)}."
     return said
 
 
@@ -212,8 +212,10 @@ def markdown(name: str, card: ModelCard, sha256: str, figures: dict[str, Any]) -
         "Input, outputs and their meaning: the contract in the README. It plays this variant and "
         "no other; the values are points to come under its own policy, not under perfect play.",
         "",
-        f"sha256 `{sha256}`, made by azx {card.made_by.get('azx')} at commit "
-        f"`{card.made_by.get('commit')}`. Figures: `python benchmarks/model_cards.py`, on the CPU.",
+        f"Its own hash `{sha256}` (SHA-256 of all bytes but the entry that holds it, so "
+        f"`sha256sum` gives another; `azx verify` checks it), made by azx "
+        f"{card.made_by.get('azx')} at commit `{card.made_by.get('commit')}`. Figures: "
+        "`python benchmarks/model_cards.py`, on the CPU.",
         "",
     ]
     return "\n".join(lines)

@@ -32,7 +32,8 @@ InputOption = Annotated[
         "--input",
         metavar="NAME=TYPE[AXES]",
         show_default=False,
-        help="An input of a factory's network, like x=float32[batch,16,5,5]; repeatable.",
+        help="An input of a factory's network, like x=float32[batch,16,5,5], or "
+        "ids=int64[batch,12]<1000 for integers below that, else 0 and 1; repeatable.",
     ),
 ]
 InputsOption = Annotated[

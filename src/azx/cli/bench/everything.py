@@ -57,7 +57,7 @@ FULL = Extent(
 def everything(
     model: ModelsOption = None,
     full: Annotated[
-        bool, typer.Option("--full/--quick", help="Some ten minutes, or under a minute.")
+        bool, typer.Option("--full/--quick", help="Some ten minutes, or one to two.")
     ] = False,
     orders: Annotated[
         Path | None,
