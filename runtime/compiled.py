@@ -58,14 +58,21 @@ def _remove_old(current: Path) -> None:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+#: Whether what is compiled is kept at all.
+_kept = True
+
 # Whoever sets NUMBA_CACHE_DIR knows why.
 if "NUMBA_CACHE_DIR" not in os.environ:
     _folder = _cache_folder()
     _is_new = not _folder.exists()
     if not _may_write(_folder):  # a read-only system, a user without a home: compiled each time
-        _folder = Path(tempfile.mkdtemp(prefix="azx-kernels-"))
-        os.environ["NUMBA_CACHE_DIR"] = str(_folder)  # for workers, which end before this process
-        atexit.register(shutil.rmtree, _folder, ignore_errors=True)
+        try:
+            _folder = Path(tempfile.mkdtemp(prefix="azx-kernels-"))
+        except OSError:  # not even a folder for what is temporary
+            _kept = False
+        else:
+            os.environ["NUMBA_CACHE_DIR"] = str(_folder)  # for workers, which end before this one
+            atexit.register(shutil.rmtree, _folder, ignore_errors=True)
     elif _is_new:  # a new version, which is when there is something to remove
         with suppress(OSError):  # another process may be removing it too
             _remove_old(_folder)
@@ -76,7 +83,7 @@ _functions: list[Any] = []
 
 def _compile(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
     # Division by zero gives what IEEE says, not an exception: half the branches, none missed.
-    made = numba.njit(function, cache=True, nogil=True, error_model="numpy", **options)
+    made = numba.njit(function, cache=_kept, nogil=True, error_model="numpy", **options)
     _functions.append(made)
     return made
 
@@ -103,7 +110,7 @@ def unordered(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
     """The same for small functions inside loops: copied into those that call them."""
-    return numba.njit(function, cache=True, nogil=True, error_model="numpy", inline="always")
+    return numba.njit(function, cache=_kept, nogil=True, error_model="numpy", inline="always")
 
 
 def compiled_so_far() -> tuple[int, int, int]:

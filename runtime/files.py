@@ -11,9 +11,14 @@ from pathlib import Path
 from azx.runtime.errors import InputError, UsageError
 
 
+def exists(path: Path) -> bool:
+    """Whether it is there; False where it cannot even be asked about, which `Path` may raise."""
+    return os.path.exists(path)  # noqa: PTH110
+
+
 def is_device(path: Path) -> bool:
     """Whether it is a device or a pipe, which cannot be replaced, only written to."""
-    return path.exists() and not path.is_file() and not path.is_dir()
+    return exists(path) and not path.is_file() and not path.is_dir()
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import azx.runtime
 from azx.runtime.errors import ModelError
+from azx.runtime.files import exists
 
 #: Beside `runtime/`, in a checkout as in a wheel.
 MODELS = Path(azx.runtime.__file__).resolve().parents[1] / "models"
@@ -29,13 +30,13 @@ def named_model(model: Path) -> Path:
     So `standard-small` is enough for the smaller network that comes with azx. `ModelError` where
     there is neither.
     """
-    if model.is_file():
+    if exists(model) and not model.is_dir():
         return model
     shipped = MODELS / f"{model}.onnx"
-    if shipped.is_file():
+    if model.name == str(model) and shipped.is_file():  # a name alone, no path
         return shipped
-    if model.exists():
-        return model  # a folder, say, is told where it is opened
+    if exists(model):
+        return model  # a folder is told where it is opened
     raise ModelError(
         f"{model}: no such file, and no network of that name comes with azx; there are: "
         f"{_shipped()}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from azx.runtime.contract import BOARD, POLICY_LOGITS, REQUIRED_OUTPUTS, VALUE, 
 from azx.runtime.errors import ModelError, UsageError, first_line
 from azx.runtime.evaluator import Evaluation
 from azx.runtime.modelfile import ModelFile, read_model
+from azx.runtime.resources import available_cores
 from azx.runtime.sessions import session_of
 from azx.runtime.variant import Variant
 
@@ -24,11 +24,6 @@ SMALLEST_FIXED_BATCH = 16
 
 #: Threads that keep a GPU busy: one prepares a batch while another's is computed.
 GPU_LANES = 2
-
-
-def available_cores() -> int:
-    """The cores this process may use, not those the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class OnnxEvaluator:
@@ -106,6 +101,11 @@ class OnnxEvaluator:
     def evaluate(self, boards: NDArray[np.int8]) -> Evaluation:
         """Judge `boards` int8 [B, C]; `ModelError` where the network gives NaN or Inf."""
         count, variant = len(boards), self.variant
+        if boards.dtype != np.int8 or boards.shape[1:] != (variant.cells,):
+            raise TypeError(
+                f"boards of {variant.name} are int8 [batch, {variant.cells}], found "
+                f"{boards.dtype} {list(boards.shape)}"
+            )
         # Room for the last piece to be filled up to a fixed batch.
         rows = count - count % LARGEST_BATCH + self._batch_for(count % LARGEST_BATCH)
         placements = (rows, variant.tiles, variant.cells)

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from azx.runtime.compiled import compiled, inlined
-from azx.runtime.errors import RecordError
 from azx.runtime.variant import Tables, Variant
 
 EMPTY = -1
@@ -209,18 +208,3 @@ def tiles_left(variant: Variant, boards: NDArray[np.int8]) -> NDArray[np.bool_]:
 def half_turn(boards: NDArray[np.int8]) -> NDArray[np.int8]:
     """int8 [B, C]: the boards turned by 180 degrees, the only exact symmetry of the game."""
     return boards[:, ::-1]
-
-
-def check_boards(variant: Variant, boards: NDArray[np.int8]) -> None:
-    """Raise `RecordError` unless `boards` is int8 [B, C], ids in range and none twice."""
-    if boards.ndim != 2 or boards.shape[1] != variant.cells or boards.dtype != np.int8:
-        raise RecordError(
-            f"boards of {variant.name} are int8 [batch, {variant.cells}], "
-            f"found {boards.dtype} {list(boards.shape)}"
-        )
-    if boards.size and (boards.min() < EMPTY or boards.max() >= variant.tiles):
-        raise RecordError(f"tile ids run from 0 to {variant.tiles - 1}, with -1 for an empty cell")
-    placed = (boards >= 0).sum(axis=1)
-    twice = np.flatnonzero((~tiles_left(variant, boards)).sum(axis=1) != placed)
-    if twice.size:
-        raise RecordError(f"a tile lies twice on board {twice[0]}: {boards[twice[0]].tolist()}")

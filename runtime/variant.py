@@ -52,6 +52,8 @@ class Variant:
             raise UsageError(f"a board needs a radius of at least 1, found {self.radius}")
         if len(self.values) != AXES or any(len(set(v)) != len(v) or not v for v in self.values):
             raise UsageError(f"values must be three lists of different numbers: {self.values}")
+        if any(number < 1 for numbers in self.values for number in numbers):
+            raise UsageError(f"a tile's numbers are 1 or more, found {self.values}")
         if self.tiles < self.cells:
             raise UsageError(
                 f"{self.tiles} tiles cannot fill {self.cells} cells: give more values to an axis"

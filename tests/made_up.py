@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from azx.runtime.contract import MASKED_LOGIT
 from azx.runtime.evaluator import Evaluation
+from azx.runtime.rules import EMPTY
 from azx.runtime.seeds import position_keys
 from azx.runtime.variant import Variant
 
@@ -38,6 +39,15 @@ class HashEvaluator:
         q[empty <= 1], value[empty == 0] = 0.0, 0.0
         masked = np.where((boards >= 0)[:, None, :], np.float32(MASKED_LOGIT), logits)
         return Evaluation(masked, value, q)
+
+
+def check_boards(variant: Variant, boards: NDArray[np.int8]) -> None:
+    """Fail unless `boards` is int8 [B, C], ids in range and none twice."""
+    assert (boards.dtype, boards.shape[1:]) == (np.int8, (variant.cells,))
+    for board in boards:
+        laid = board[board != EMPTY]
+        assert ((laid >= 0) & (laid < variant.tiles)).all(), board
+        assert len(set(laid.tolist())) == len(laid), f"a tile lies twice: {board}"
 
 
 def _uniform(keys: NDArray[np.uint64], count: int) -> NDArray[np.float32]:

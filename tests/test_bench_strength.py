@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import numpy as np
@@ -22,7 +23,9 @@ from azx.runtime.bench.strength import (
     unsettled_by,
 )
 from azx.runtime.errors import RecordError
-from azx.runtime.players import GreedyPlayer, RandomPlayer
+from azx.runtime.play import play_games
+from azx.runtime.players import GreedyPlayer, Player, RandomPlayer
+from azx.runtime.records import Games
 from azx.runtime.search import room
 from azx.runtime.search.tree import bytes_per_node
 from azx.runtime.seeds import draw_orders, game_keys
@@ -84,6 +87,31 @@ def test_the_trees_of_all_players_fit_in_the_memory(monkeypatch: pytest.MonkeyPa
     assert apart[1].player._games == 10  # type: ignore[attr-defined]
 
 
+def test_interrupted_it_keeps_the_blocks_that_all_have_played(
+    mini: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played = []
+
+    def few(player: Player, *asked: Any, **more: Any) -> Games:
+        if len(played) == 3:  # in the second block, after the first player's turn
+            raise KeyboardInterrupt
+        played.append(player.name)
+        return play_games(player, *asked, **more)
+
+    monkeypatch.setattr("azx.runtime.bench.strength.play_games", few)
+    path = tmp_path / "strength.json"
+    command = ("bench", "strength", "--model", mini, "--player", "policy", "--player", "greedy",
+               "--games", 300, "--json", path)  # fmt: skip
+    assert run(*command).exit_code == 130
+    section = json.loads(path.read_text())["strength"]
+    assert section["ended"] == "interrupted after 100 games"
+    assert [len(entrant["scores"]) for entrant in section["entrants"]] == [100, 100]
+    path.write_text("an older result")
+    played.clear()
+    assert run(*command).exit_code == 130
+    assert path.read_text() == "an older result"
+
+
 def test_strength_beside_others(mini: Path, tmp_path: Path) -> None:
     orders = draw_orders(MINI, game_keys(8, 250))
     np.save(tmp_path / "orders.npy", orders)
@@ -131,6 +159,7 @@ def test_stopping_early_keeps_the_orders_that_were_offered(mini: Path, tmp_path:
         ("a,a\n0,9\n1,9\n2,8\n", "no two the same"),
         ("game,a\n0,9\n1,9\n2,8\n", "column 'game' numbers the rows"),
         ("a\n9\nx\n8\n", "is no table of scores"),
+        ("a\n9\nnan\n8\n", "a score that is no number"),
     ],
 )
 def test_what_is_no_table_of_scores(text: str, says: str, tmp_path: Path) -> None:

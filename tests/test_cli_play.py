@@ -172,6 +172,7 @@ def test_every_file_needs_a_name_of_its_own(mini: Path, tmp_path: Path) -> None:
     before = one.read_bytes()
     refused(run(*many, "--orders", one, "--record", one), "one.npz is named twice")
     refused(run("review", one, "--model", mini, "--json", one), "one.npz is named twice")
+    refused(run(*many, "--seed", 2, "--record", one), "one.npz is there already", "remove it")
     assert one.read_bytes() == before
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import REPOSITORY
+from made_up import check_boards
 
 from azx.runtime import rules
 from azx.runtime.bench.search import positions
@@ -47,7 +48,7 @@ def openspiel_engine() -> ModuleType:
 def test_positions_need_a_search_and_draw_a_tile_that_is_left() -> None:
     budget = Budget(200)
     boards, tiles = positions(STANDARD, 100, budget.exact_cells)
-    rules.check_boards(STANDARD, boards)
+    check_boards(STANDARD, boards)
     assert len(boards) == 100
     assert rules.legal_cells(boards).sum(axis=1).min() > budget.exact_cells + 1
     assert rules.tiles_left(STANDARD, boards)[np.arange(100), tiles].all()

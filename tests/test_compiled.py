@@ -34,3 +34,15 @@ def test_without_a_folder_to_keep_it_in_it_is_compiled_each_time(tmp_path: Path)
     )
     assert done.returncode == 0, done.stderr  # onnxruntime has a complaint of its own
     assert list(tmp_path.iterdir()) == []
+    no_folder_at_all = (
+        "import tempfile\n"
+        "def none(*_, **__): raise FileNotFoundError('no usable temporary directory')\n"
+        "tempfile.mkdtemp = none\n"
+        "from azx.runtime.variant import MINI\n"
+        "from azx.runtime.rules import scores\n"
+        "print(scores(MINI, MINI.empty_boards(1)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", no_folder_at_all], env=nowhere, capture_output=True, text=True
+    )
+    assert done.stdout == "[0]\n", done.stderr

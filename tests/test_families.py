@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from made_up import check_boards
 
 from azx.export.families import board_families, input_families
 from azx.export.inputs import Batch, parse_input
 from azx.export.positions import game_positions, odd_positions, parity_positions
-from azx.runtime.rules import check_boards, scores
+from azx.runtime.rules import scores
 from azx.runtime.variant import MINI, STANDARD, Variant
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from conftest import REPOSITORY, random_boards
 
+from azx.runtime.errors import ModelError
 from azx.runtime.modelfile import read_model
 from azx.runtime.models import named_model, shipped_model
 from azx.runtime.onnx_evaluator import OnnxEvaluator, open_model
@@ -29,6 +30,8 @@ def test_the_shipped_networks_pass_their_own_checks(name: str) -> None:
     checks = verify_model(MODELS / f"{name}.onnx", provider="cpu")
     assert [check.name for check in checks if not check.passed] == []
     assert named_model(Path(name)) == MODELS / f"{name}.onnx"
+    with pytest.raises(ModelError, match="no such file"):
+        named_model(MODELS / name)  # a path is no name, though there is such a model
     assert (MODELS / f"{name}.md").is_file()
 
 

@@ -129,6 +129,10 @@ def test_what_a_later_stage_cannot_do_is_said_before_the_first_round(tmp_path: P
     second = replace(first, seed=1, learning=replace(first.learning, optimizer="muon"))
     with pytest.raises(UsageError, match="muon needs matrices"):
         train(replace(first, then=(second,)), tmp_path, Silent())
+    many = replace(SMALL, seed=1, selfplay=replace(SMALL.selfplay, simulations=10**9))
+    with pytest.raises(UsageError, match="use fewer simulations"):
+        train(replace(SMALL, then=(many,)), tmp_path, Silent())
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(

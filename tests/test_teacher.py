@@ -87,6 +87,9 @@ def test_teachers_that_cannot_teach_are_refused(tmp_path: Path) -> None:
     holds = replace(SMALL, learning=replace(SMALL.learning, hold_q=True))
     with pytest.raises(UsageError, match="recorded games have no q to hold"):
         train(holds, tmp_path / "run", Silent(), games)
+    with pytest.raises(UsageError, match="recorded games: give them with --games"):
+        train(replace(SMALL, learns_from="games"), tmp_path / "run", Silent(),
+              teacher=tmp_path / "teacher")  # fmt: skip
     with pytest.raises(UsageError, match="the teacher plays mini, the run is for standard"):
         train(
             replace(SMALL, variant="standard"),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,10 +13,10 @@ import numpy as np
 import pytest
 import torch
 from conftest import ExactEvaluator
-from safetensors.numpy import load_file, save_file
 from training_testing import SMALL, Silent, network_of, zero_every_vector
 
-from azx.runtime.errors import CheckFailed, RunError, UsageError
+from azx.cli.reports.run import is_training
+from azx.runtime.errors import CheckFailed, UsageError
 from azx.runtime.play import play_games
 from azx.runtime.players import GreedyPlayer, OnePlyPlayer
 from azx.runtime.records import write_games
@@ -150,33 +152,12 @@ def test_a_run_is_never_overwritten_or_mixed(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="holds no run to go on with"):
         resume(tmp_path / "nothing", Silent())
     assert not (tmp_path / "nothing").exists()
-
-
-def test_a_run_of_an_earlier_version_says_how_to_go_on(tmp_path: Path) -> None:
-    train(SMALL, tmp_path, Silent(), stop=lambda: True)
-    weights = next(tmp_path.glob("last-*.safetensors"))
-    tensors = load_file(weights)
-    save_file({k: v for k, v in tensors.items() if not k.endswith("other_tiles")}, weights)
-    with pytest.raises(RunError, match=r"lacks .*other_tiles.*another version.*--from"):
-        resume(tmp_path, Silent())
-    save_file({k: v for k, v in tensors.items() if not k.startswith("adamw")}, weights)
-    with pytest.raises(RunError, match=r"remembered of trunk.*another version.*--from"):
-        resume(tmp_path, Silent())
-    mean = "adamw.heads.q.even.weight.exp_avg"
-    save_file({**tensors, mean: tensors[mean][1:]}, weights)
-    with pytest.raises(RunError, match=r"remembered of heads\.q\.even"):
-        resume(tmp_path, Silent())
-    save_file(tensors, weights)
-    last = tmp_path / "last.json"
-    known = json.loads(last.read_text())
-    last.write_text(json.dumps({**known, "info": {"round": 1, "recorded": False}}))
-    with pytest.raises(RunError, match=r"last.json lacks 'taught'.*another version"):
-        resume(tmp_path, Silent())
-    last.write_text(json.dumps({**known, "info": {**known["info"], "history": [[1.0, 2.0]]}}))
-    with pytest.raises(RunError, match=r"no scores by stage: .*another version.*--from"):
-        resume(tmp_path, Silent())
-    last.write_text(json.dumps(known))
-    resume(tmp_path, Silent())
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "config.json").write_text("{}")
+    with pytest.raises(UsageError, match=r"holds a config\.json that is of no run"):
+        train(SMALL, other, Silent())
+    assert [path.read_text() for path in other.iterdir()] == ["{}"]
 
 
 def test_a_power_cut_costs_no_more_than_the_lines_it_tore(tmp_path: Path) -> None:
@@ -231,22 +212,16 @@ def test_two_processes_cannot_train_in_one_folder(tmp_path: Path) -> None:
             train(SMALL, tmp_path, Silent())
 
 
-def test_broken_checkpoints_are_refused(tmp_path: Path) -> None:
-    train(replace(SMALL, rounds=1), tmp_path, Silent())
-    weights = next(tmp_path.glob("best-*.safetensors"))
-    whole = weights.read_bytes()
-    weights.write_bytes(whole[:1000])
-    with pytest.raises(RunError, match="not a readable checkpoint"):
-        load_network(tmp_path)
-    weights.unlink()
-    with pytest.raises(RunError, match="no such file"):
-        load_network(tmp_path)
-    (tmp_path / "best.json").write_text("{")
-    with pytest.raises(RunError, match="not a readable checkpoint"):
-        load_network(tmp_path)
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(RunError, match="holds no checkpoint"):
-        load_network(tmp_path / "empty")
+def test_a_filesystem_without_locks_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", without)
+    with pytest.raises(UsageError, match=r"cannot lock .*No locks available"):
+        train(SMALL, tmp_path, Silent())
+    assert not is_training(tmp_path)
 
 
 @pytest.mark.parametrize(

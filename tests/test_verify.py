@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from made_up import check_boards
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -23,7 +24,6 @@ from azx.runtime.contract import MASKED_LOGIT
 from azx.runtime.errors import ModelError
 from azx.runtime.golden import Golden, decode_golden, differences, encode_golden
 from azx.runtime.modelfile import ModelCard, read_sealed, seal
-from azx.runtime.rules import check_boards
 from azx.runtime.variant import MINI, STANDARD
 from azx.runtime.verify import Check, sample_boards, verify_model
 

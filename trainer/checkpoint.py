@@ -13,7 +13,6 @@ the checkpoint exists. Only then are the older tensors removed.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,7 +27,7 @@ from safetensors.numpy import load, save
 from torch import nn
 
 from azx.runtime.errors import AzxError, RunError
-from azx.runtime.files import read_bytes, write_bytes, write_json
+from azx.runtime.files import exists, read_bytes, write_bytes, write_json
 from azx.runtime.variant import variant_named
 from azx.trainer.config import TrainConfig, config_from_dict
 from azx.trainer.learner import Learner
@@ -94,7 +93,8 @@ def _write(
         {"format": FORMAT, "weights": weights.name, "info": info, "config": config.to_json()},
     )
     for old in run.glob(f"{kind}-*.safetensors"):
-        if old != weights:
+        # A copy under another name is somebody's own.
+        if old != weights and old.stem.removeprefix(f"{kind}-").isdecimal():
             old.unlink()
 
 
@@ -131,10 +131,20 @@ def save_teacher(run: Path, teacher: LoadedNetwork) -> None:
 def read_checkpoint(path: Path) -> Checkpoint:
     """Read `RUN/last.json` or `RUN/best.json`; `RunError` says what is missing or broken."""
     with _reading(path):
-        data = _read_json(path)
+        data, weights = _read_whole(path)
         config = config_from_dict(data["config"], str(path))
-        tensors = load(read_bytes(path.parent / data["weights"], RunError))
-        return Checkpoint(path, config, Info(path, data["info"]), tensors)
+        return Checkpoint(path, config, Info(path, data["info"]), load(weights))
+
+
+def _read_whole(path: Path) -> tuple[dict[str, Any], bytes]:
+    """The JSON and the weights that it names, read anew where a save came between the two."""
+    while True:
+        data = _read_json(path)
+        try:
+            return data, read_bytes(path.parent / data["weights"], RunError)
+        except RunError:
+            if _read_json(path)["weights"] == data["weights"]:
+                raise
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -213,7 +223,7 @@ def load_network(path: Path) -> LoadedNetwork:
             f"{path} is an exported file, expected a run's folder or a checkpoint's .json, with "
             "all that training knows: give the run that it came from"
         )
-    if not os.path.exists(path):  # noqa: PTH110 - False where it cannot even be asked about
+    if not exists(path):
         raise RunError(f"{path}: no such run or checkpoint")
     if path.is_dir():
         found = [path / name for name in ("best.json", "last.json") if (path / name).exists()]

@@ -15,6 +15,7 @@ from azx.runtime.play import parts
 from azx.runtime.records import Games
 from azx.runtime.search.room import check_room
 from azx.runtime.seeds import game_keys
+from azx.runtime.variant import variant_named
 from azx.trainer.config import TrainConfig
 from azx.trainer.parts import PART, Progress, each_long_part, each_part
 from azx.trainer.samples import Samples, samples_of
@@ -50,9 +51,6 @@ class Played:
         keys = game_keys(self.config.seed ^ TRAINING, count, first=index * count)
         explore = exploration(settings, share)
         simulations = settings.simulations
-        if simulations:  # each part makes sure of its own room alone
-            at_once = min(count, torch.get_num_threads() * PART)
-            check_room(self.evaluator.variant, at_once, simulations)
 
         def play(games: slice, told: Told) -> Round:
             part, turn_played = keys[games], partial(told, 1)
@@ -67,6 +65,14 @@ class Played:
         turns = len(of_keys) * self.evaluator.variant.cells
         played = Round.joined(each_long_part(play, of_keys, turns, progress))
         return samples_of(played, lambda_at(self.config.learning, share)), played.games
+
+
+def check_trees(config: TrainConfig) -> None:
+    """`UsageError` where the trees of the games that are played at once have no room."""
+    settings = config.selfplay
+    if settings.simulations:
+        at_once = min(settings.games_per_round, torch.get_num_threads() * PART)
+        check_room(variant_named(config.variant), at_once, settings.simulations)
 
 
 def taught(config: TrainConfig, teacher: Evaluator) -> Played:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -11,13 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from azx.runtime.errors import UsageError
-from azx.runtime.files import write_json
+from azx.runtime.files import exists, write_json
 from azx.runtime.records import Games, read_games, write_games
 from azx.trainer.checkpoint import load_network, read_checkpoint
 from azx.trainer.config import TrainConfig
 from azx.trainer.journal import Journal, layer_statistics
 from azx.trainer.preflight import preflight
-from azx.trainer.teacher import kept_teacher, read_teacher
+from azx.trainer.teacher import MODEL, kept_teacher, read_teacher
 from azx.trainer.training import Reporter, Training
 from azx.trainer.watchdog import Watchdog
 
@@ -26,6 +25,9 @@ SAVE_EVERY = 30.0
 
 #: In the run's folder: the recorded games that it learns from.
 GAMES = "games.npz"
+
+#: What a run writes before its first save.
+WRITTEN_FIRST = ("config.json", GAMES, "teacher.json", MODEL)
 
 #: What is to be given, by what a network learns from.
 NEEDED = {
@@ -82,7 +84,7 @@ def resume(run: Path, reporter: Reporter, stop: Callable[[], bool] = lambda: Fal
     With the config, the games and the teacher that it began with. Raises `UsageError` where there
     is no such run.
     """
-    if not (run / "last.json").exists():
+    if not exists(run / "last.json"):
         raise UsageError(
             f"{run} holds no run to go on with: name its folder with --run, or begin one without "
             "--resume"
@@ -98,7 +100,7 @@ def _as_given(config: TrainConfig, games: Games | None, teacher: Path | None) ->
     if games is not None and teacher is not None:
         raise UsageError("a run learns from recorded games or from a teacher: leave one out")
     given = "games" if games is not None else "teacher" if teacher is not None else "itself"
-    if given == "itself" != config.learns_from:
+    if config.learns_from not in ("itself", given):
         raise UsageError(
             f"these settings are for a network that learns from {NEEDED[config.learns_from]}, or "
             "set learns_from=itself"
@@ -108,11 +110,13 @@ def _as_given(config: TrainConfig, games: Games | None, teacher: Path | None) ->
 
 
 def _refuse_a_second_run_in(run: Path) -> None:
-    # These answer False where a path cannot even be asked about: `_alone_in` says why.
-    if os.path.isfile(run):  # noqa: PTH113
+    if exists(run) and not run.is_dir():
         raise UsageError(f"a run has a folder of its own, found the file {run}")
-    if any(os.path.exists(run / name) for name in ("last.json", "best.json")):  # noqa: PTH110
+    if any(exists(run / name) for name in ("last.json", "best.json")):
         raise UsageError(f"{run} holds a run already: --resume goes on with it, or take another")
+    found = [name for name in WRITTEN_FIRST if exists(run / name)]
+    if found and not exists(run / "lock"):  # else of a run that was given up before its first save
+        raise UsageError(f"{run} holds a {found[0]} that is of no run: take a folder of its own")
 
 
 def _begin(training: Training, games: Games | None, reporter: Reporter) -> None:
@@ -152,8 +156,12 @@ def _alone_in(run: Path) -> Iterator[None]:
     with stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             raise UsageError(f"another process is training in {run}") from None
+        except OSError as error:
+            raise UsageError(
+                f"cannot lock {run}: {error.strerror}; train in a folder of another filesystem"
+            ) from error
         yield
 
 

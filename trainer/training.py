@@ -34,7 +34,7 @@ from azx.trainer.network import PolicyValueNetwork
 from azx.trainer.parts import PART, each_part
 from azx.trainer.preflight import Preflight
 from azx.trainer.samples import Replay, Samples
-from azx.trainer.sources import Played, Recorded, Source, split, taught
+from azx.trainer.sources import Played, Recorded, Source, check_trees, split, taught
 from azx.trainer.stopping import standing_still
 from azx.trainer.teacher import Teacher
 from azx.trainer.torch_evaluator import TorchEvaluator
@@ -75,8 +75,10 @@ class Training:
             self.games, self.held_out = split(games)
         network = PolicyValueNetwork(variant_named(config.variant), config.network)
         initialise(network, config.seed, network.heads)
-        for stage in self.config.stages:
-            optimizers_of(network, stage.learning)  # what does not fit must not show after hours
+        for stage in self.config.stages:  # what does not fit must not show after hours
+            optimizers_of(network, stage.learning)
+            if games is None:
+                check_trees(stage)
         #: By stage and evaluation: the scores of the player by which the run is judged.
         self.history: list[list[NDArray[np.float32]]] = []
         self._begin_stage(0, network)

@@ -157,6 +157,8 @@ RESULT: Layout = {
     "strength?": STRENGTH,
 }
 
+SECTIONS = ("inference", "search", "selfplay", "strength")
+
 #: By section: the samples of a row, one of each for each round, and counts that rates are made of.
 SAMPLES = {
     "inference": (("rounds",), ("batch",)),

@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 
 import azx
-from azx.runtime.onnx_evaluator import available_cores
+from azx.runtime.resources import available_cores
 
 #: Whose versions are told, where they are installed. torch is only asked for its number.
 PACKAGES = ("onnxruntime", "numpy", "numba", "torch")

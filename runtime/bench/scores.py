@@ -36,6 +36,8 @@ def read_scores(path: Path, games: int) -> dict[str, NDArray[np.float64]]:
         table = np.array([[float(cell) for cell in row] for row in rows[1:]])
     except ValueError as error:
         raise RecordError(f"{path} is no table of scores with a row of names: {error}") from error
+    if not np.isfinite(table).all():
+        raise RecordError(f"{path} has a score that is no number: every player needs one a row")
     for name, column in zip(names, table.T, strict=True):
         if len(column) > 1 and (np.diff(column) == 1.0).all():
             raise RecordError(

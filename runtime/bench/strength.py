@@ -21,12 +21,12 @@ from azx.runtime.evaluator import Evaluator
 from azx.runtime.play import parts, play_games, play_part
 from azx.runtime.players import (
     GreedyPlayer,
-    OnePlyPlayer,
     Player,
-    PolicyPlayer,
     RandomPlayer,
     SearchPlayer,
+    network_player,
 )
+from azx.runtime.records import Games
 from azx.runtime.review import luck_of
 from azx.runtime.rollouts import RolloutPlayer, Rollouts
 from azx.runtime.search import Budget
@@ -50,6 +50,14 @@ class Entrant:
     scores: list[float] = field(default_factory=list)
     without_luck: list[float] = field(default_factory=list)
     seconds: float = 0.0
+
+    def add(self, games: Games, seconds: float, luck: NDArray[np.float64] | None) -> None:
+        """Games that it played, and the `luck` [N] in them where a network says what that is."""
+        scores = games.scores()
+        self.seconds += seconds
+        self.scores += scores.astype(float).tolist()
+        if luck is not None:
+            self.without_luck += (scores - luck).tolist()
 
     def to_json(self) -> dict[str, Any]:
         """Figures and every score."""
@@ -101,15 +109,12 @@ def player_named(name: str, variant: Variant, evaluator: Evaluator | None) -> Pl
         raise UsageError(
             f"no player {name!r}: there are policy, one-ply, mcts:N, rollouts:N, random and greedy"
         )
-    if kind == "policy":
-        return PolicyPlayer(evaluator)
-    if kind == "one-ply":
-        return OnePlyPlayer(evaluator)
+    if not number:
+        return network_player(evaluator, None, kind == "one-ply")
     if not number.isdecimal() or int(number) < 1:
         raise UsageError(f"{kind} takes a number, like {kind}:200; found {name!r}")
-    if kind == "rollouts":
-        return RolloutPlayer(evaluator, Rollouts(int(number)))
-    return SearchPlayer(evaluator, Budget(int(number)))
+    count = int(number)
+    return network_player(evaluator, Rollouts(count) if kind == "rollouts" else Budget(count))
 
 
 def play_all(
@@ -126,21 +131,22 @@ def play_all(
     ahead, so looking often favours nobody.
 
     A block is played in step, or in parts where the trees of all entrants would not fit in memory.
+    Interrupted, they have played the same whole blocks.
     """
     keys = game_keys(0, len(orders))
-    searching = sum(entrant.simulations is not None for entrant in entrants)
+    searching = sum(isinstance(entrant.player, SearchPlayer) for entrant in entrants)
     for entrant in entrants:
         play_part(entrant.player, orders[:1], keys[:1])  # compiles, and loads what is loaded late
     for part in parts(len(orders), BLOCK):
+        block = []
         for entrant in entrants:
-            in_step = _in_step(entrant, searching)
+            in_step = _in_step(entrant.player, searching)
             start = time.perf_counter()
             games = play_games(entrant.player, orders[part], keys[part], batch=in_step)
-            entrant.seconds += time.perf_counter() - start
-            scores = games.scores()
-            entrant.scores += scores.astype(float).tolist()
-            if judge is not None:
-                entrant.without_luck += (scores - luck_of(judge, games)).tolist()
+            seconds = time.perf_counter() - start
+            block.append((games, seconds, None if judge is None else luck_of(judge, games)))
+        for entrant, played in zip(entrants, block, strict=True):  # all of them, or an interrupt
+            entrant.add(*played)
         progress(part.stop - part.start)
         if until is not None and part.stop >= FEWEST and unsettled_by(entrants) <= until:
             return f"settled to {until:g} points after {part.stop} games"
@@ -149,11 +155,11 @@ def play_all(
     return f"all {len(orders)} games were played"
 
 
-def _in_step(entrant: Entrant, searching: int) -> int:
+def _in_step(player: Player, searching: int) -> int:
     """How many games it plays at once, where `searching` players keep their trees in memory."""
-    if entrant.simulations is None:
+    if not isinstance(player, SearchPlayer):
         return BLOCK
-    room = games_that_fit(entrant.player.variant, entrant.simulations, searching)
+    room = games_that_fit(player.variant, player.budget.simulations, searching)
     return max(1, min(BLOCK, room))
 
 

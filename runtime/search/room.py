@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from azx.runtime.errors import UsageError
-from azx.runtime.memory import memory_limit
+from azx.runtime.resources import memory_limit
 from azx.runtime.search.tree import bytes_per_node
 from azx.runtime.variant import Variant
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from azx.runtime.errors import UsageError
+from azx.runtime.files import exists
 from azx.runtime.variant import STANDARD, Variant
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ def find_network(target: str, inputs: list[str] | None = None, file: Path | None
     """Load `target`; needs torch. Raises `RunError` or `UsageError` where it is none."""
     if inputs and file:
         raise UsageError("--input and --inputs both say what goes in: leave one of them out")
-    if not Path(target).exists():
+    if not exists(Path(target)):
         if ":" in target:
             return _from_factory(target, inputs or [], file)
         raise UsageError(

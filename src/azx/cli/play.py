@@ -28,9 +28,10 @@ from azx.runtime.errors import UsageError
 from azx.runtime.files import write_json
 from azx.runtime.modelfile import read_model
 from azx.runtime.models import named_model, shipped_model
-from azx.runtime.onnx_evaluator import available_cores, open_model
+from azx.runtime.onnx_evaluator import open_model
 from azx.runtime.play import BATCH
 from azx.runtime.records import Games, write_games
+from azx.runtime.resources import available_cores
 from azx.runtime.rollouts import MOST_ROLLOUTS, Rollouts
 from azx.runtime.search import ROOTS, Budget, check_root
 from azx.runtime.seeds import draw_orders, game_keys
@@ -96,7 +97,7 @@ def play(
             min=0,
             metavar="S",
             show_default="0 for many games, else a new one each time",
-            help="Gives the tiles that are drawn, and the search its own numbers.",
+            help="Decides which tiles are drawn, and what a search draws by lot.",
         ),
     ] = None,
     orders: Annotated[
@@ -212,6 +213,11 @@ def _refuse_odd_pairs(
     if record is not None and record.suffix != ".npz":
         raise UsageError(f"--record writes a .npz file, found {record}")
     check_writable(record, report, read=orders)
+    if record is not None and record.exists():
+        raise UsageError(
+            f"{record} is there already, and its games would be lost: take another name, or remove "
+            "it"
+        )
 
 
 def _budget(

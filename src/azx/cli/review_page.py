@@ -15,11 +15,8 @@ CHART_WIDTH, CHART_HEIGHT, MARGIN = 640.0, 180.0, 34.0
 
 STYLE = """
 :root { color-scheme: light dark;
-  --paper: #fcfcfa; --ink: #22252a; --faint: #6b7280; --rule: #d9dce1; --cell: #f0f1ee;
-  --axis0: #9a6b00; --axis1: #00718f; --axis2: #a1307f; --bad: #b3261e; --good: #19703a; }
-@media (prefers-color-scheme: dark) { :root {
-  --paper: #16181c; --ink: #e4e6ea; --faint: #9aa1ac; --rule: #363a42; --cell: #23262c;
-  --axis0: #e2b340; --axis1: #56c2dd; --axis2: #e07fc3; --bad: #ff8a80; --good: #6fcf8f; } }
+  --paper: #fcfcfa; --ink: #22252a; --rule: #d9dce1; }
+@media (prefers-color-scheme: dark) { :root { --paper: #16181c; --ink: #e4e6ea; --rule: #363a42; } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 60rem; padding: 1rem; background: var(--paper);
   color: var(--ink); font: 16px/1.5 system-ui, sans-serif; }
@@ -37,8 +34,7 @@ figcaption { font-size: .9rem; }
 svg { width: 100%; height: auto; } svg text { font-family: inherit; fill: var(--ink); }
 .curve { fill: none; stroke: var(--axis1); stroke-width: 2; } .grid { stroke: var(--rule); }
 .mark { fill: var(--bad); } .label { font-size: 11px; fill: var(--faint); }
-@media print { :root { --paper: #fff; --ink: #000; --faint: #444; --rule: #bbb; --cell: #f4f4f4;
-  --axis0: #7a5500; --axis1: #005a72; --axis2: #80205f; --bad: #a00; --good: #060; }
+@media print { :root { --paper: #fff; --ink: #000; --rule: #bbb; }
   body { max-width: none; padding: 0; font-size: 11px; } section { break-before: page; }
   section:first-of-type { break-before: auto; } }
 """

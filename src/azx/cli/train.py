@@ -92,14 +92,16 @@ class _Screen:
 
 
 @contextmanager
-def _first_interrupt_asks(console: Console, go_on: str) -> Iterator[list[bool]]:
+def _first_interrupt_asks(console: Console, folder: Path) -> Iterator[list[bool]]:
     """Ctrl-C or SIGTERM once asks the run to end after this round; twice interrupts at once."""
     asked: list[bool] = []
 
     def handle(number: int, frame: FrameType | None) -> None:
         if asked:
             ended = Terminated if number == signal.SIGTERM else KeyboardInterrupt
-            raise ended(f"what came after the last save is lost; {go_on}")
+            saved = (folder / "last.json").exists()
+            lost = f"what came after the last save is lost; {_go_on(folder)}"
+            raise ended(lost if saved else "nothing was saved yet")
         asked.append(True)
         console.print("finishing this round, then saving; Ctrl-C again stops at once")
 
@@ -175,6 +177,7 @@ def train(
     with busy("loading torch"):
         import torch
 
+        from azx.runtime.files import exists
         from azx.runtime.models import named_model
         from azx.runtime.records import read_games
         from azx.trainer.config import load_config
@@ -195,11 +198,12 @@ def train(
             folder,
             games=read_games(games) if games else None,
             begin_from=from_,
-            teacher=named_model(teacher) if teacher else None,
+            # A run of that name comes before a network that comes with azx.
+            teacher=teacher if teacher is None or exists(teacher) else named_model(teacher),
         )
     if threads:
         torch.set_num_threads(threads)
-    with _first_interrupt_asks(console, _go_on(folder)) as asked, _progress(console) as bar:
+    with _first_interrupt_asks(console, folder) as asked, _progress(console) as bar:
         outcome = go(reporter=_Screen(console, bar), stop=lambda: bool(asked))
     _print_outcome(stdout(), outcome, folder)
 

@@ -17,6 +17,7 @@ from azx.cli.reports.strength import BASELINES
 from azx.cli.reports.strength import strength_section as shown_strength
 from azx.cli.terminal import busy, check_writable, counting, say, stdout
 from azx.runtime.bench.inference import Engine, onnx_engine, recommended_batch, time_batches
+from azx.runtime.bench.layout import SECTIONS
 from azx.runtime.bench.memory import memory_of
 from azx.runtime.bench.providers import node_providers
 from azx.runtime.bench.result import new_result
@@ -25,10 +26,11 @@ from azx.runtime.bench.selfplay import SelfPlayCase, time_selfplay
 from azx.runtime.bench.strength import Entrant, play_all, player_named, strength_section
 from azx.runtime.errors import UsageError
 from azx.runtime.evaluator import Evaluator, UniformEvaluator
-from azx.runtime.files import write_json
+from azx.runtime.files import exists, write_json
 from azx.runtime.modelfile import ModelFile, read_model
 from azx.runtime.models import named_model, shipped_model
-from azx.runtime.onnx_evaluator import OnnxEvaluator, available_cores, open_model
+from azx.runtime.onnx_evaluator import OnnxEvaluator, open_model
+from azx.runtime.resources import available_cores
 from azx.runtime.search import Budget
 from azx.runtime.sessions import PROVIDERS, working_providers
 from azx.runtime.variant import STANDARD, Variant, variant_named
@@ -120,7 +122,10 @@ class Session:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None and self.json is not None:
+        """Write what was measured; of an interrupted command too, where that replaces nothing."""
+        if self.json is None:
+            return
+        if kind is None or (any(s in self.result for s in SECTIONS) and not exists(self.json)):
             write_json(self.json, self.result)
             say(self.console, f"written    {self.json}")
 
@@ -277,11 +282,19 @@ class Session:
                 entrants.append(Entrant(rule, player, None, rule))
         _, first = self._first
         judge = first if "q" in first.outputs else None
-        with counting("games", len(orders)) as count:
-            ended = play_all(entrants, orders, judge, until, count)
-        self.result["strength"] = {
-            "provider": first.provider_used,
-            "threads": first.threads,
-            **strength_section(entrants, orders, ended, others),
-        }
+
+        def keep(ended: str) -> None:
+            self.result["strength"] = {
+                "provider": first.provider_used,
+                "threads": first.threads,
+                **strength_section(entrants, orders, ended, others),
+            }
+
+        try:
+            with counting("games", len(orders)) as count:
+                keep(play_all(entrants, orders, judge, until, count))
+        except KeyboardInterrupt:
+            if games := len(entrants[0].scores):
+                keep(f"interrupted after {games} games")
+            raise
         show.section(self.console, shown_strength(self.result["strength"]))

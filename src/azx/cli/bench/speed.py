@@ -25,8 +25,8 @@ from azx.cli.options import (
     UnverifiedOption,
     VariantOption,
 )
-from azx.runtime.onnx_evaluator import available_cores
 from azx.runtime.play import BATCH
+from azx.runtime.resources import available_cores
 from azx.runtime.search import ROOTS
 
 #: From one board to a thousand, by doubling.

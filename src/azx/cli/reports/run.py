@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import itertools
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from azx.cli.reports import figures
 from azx.cli.reports.board import board_svg
 from azx.cli.reports.page import Report, Section, Table
 from azx.runtime.errors import AzxError, RunError
-from azx.runtime.files import read_bytes
+from azx.runtime.files import exists, read_bytes
 from azx.runtime.play import play_games
 from azx.runtime.players import OnePlyPlayer
 from azx.runtime.seeds import draw_orders, game_keys
@@ -35,22 +34,22 @@ def is_training(run: Path) -> bool:
     try:
         with (run / "lock").open() as stream:
             fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
     except BlockingIOError:
         return True
+    except OSError:
+        return False  # no such file, or no locks here
     return False
 
 
 def has_rounds(run: Path) -> bool:
     """Whether a first round is on record."""
     path = run / "metrics.jsonl"
-    return path.exists() and b"\n" in path.read_bytes()
+    return exists(path) and b"\n" in path.read_bytes()
 
 
 def read_metrics(run: Path) -> list[Metrics]:
     """A dict for each round; a line that is being written is left out."""
-    if not os.path.isdir(run):  # noqa: PTH112 - False where it cannot even be asked about
+    if not (exists(run) and run.is_dir()):
         raise RunError(f"{run}: no such run; give the folder that `azx train` named")
     text = read_bytes(run / "metrics.jsonl", RunError).decode()
     lines = text.splitlines(keepends=True)
