@@ -39,8 +39,10 @@ from azx.trainer.watchdog import Watchdog
 def test_it_learns_mini_nearly_perfectly(mini_solution: Solution, tmp_path: Path) -> None:
     """A short run of the preset: 96% of the optimum; the whole preset reaches 99%."""
     config = load_config(
-        "mini", ["rounds=8", "network.width=128", "learning.optimizer=muon", "learning.rate=3e-3"]
-    )
+        "mini",
+        ["rounds=8", "selfplay.games_per_round=640", "network.width=128",
+         "learning.optimizer=muon", "learning.rate=3e-3"],
+    )  # fmt: skip
     outcome = train(config, tmp_path / "run", Silent())
     player = OnePlyPlayer(TorchEvaluator(load_network(tmp_path / "run").network))
     exact = expected_score(MINI, policy_of(player))
@@ -61,7 +63,7 @@ def test_it_learns_with_search(tmp_path: Path) -> None:
 
 def test_it_learns_from_recorded_games(mini_solution: Solution, tmp_path: Path) -> None:
     """An expert's games: the policy loss at least halves, the values' stays above the luck."""
-    keys = game_keys(11, 3000)
+    keys = game_keys(11, 2000)
     expert = OnePlyPlayer(ExactEvaluator(mini_solution))
     games = play_games(expert, draw_orders(MINI, keys), keys)
     config = load_config(
@@ -174,7 +176,8 @@ def test_a_power_cut_costs_no_more_than_the_lines_it_tore(tmp_path: Path) -> Non
 def test_a_resumed_run_learns_from_what_it_learnt_from(tmp_path: Path) -> None:
     keys = game_keys(11, 40)
     games = play_games(GreedyPlayer(MINI), draw_orders(MINI, keys), keys)
-    write_games(tmp_path / "games.npz", games)  # left there by another run
+    (tmp_path / "lock").touch()  # left there, as the games, by a run that was given up
+    write_games(tmp_path / "games.npz", games)
     train(SMALL, tmp_path, Silent(), stop=lambda: True)
     reporter = Silent()
     resume(tmp_path, reporter)
