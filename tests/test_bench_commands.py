@@ -40,8 +40,8 @@ from azx.runtime.modelfile import ModelCard, read_model, seal
 from azx.runtime.models import shipped_model
 from azx.runtime.onnx_evaluator import OnnxEvaluator
 from azx.runtime.rules import all_gains
-from azx.runtime.search import Budget, Search
-from azx.runtime.search.tree import OPEN
+from azx.runtime.search import Budget, Search, room
+from azx.runtime.search.tree import OPEN, bytes_per_node
 from azx.runtime.seeds import draw_orders, game_keys
 from azx.runtime.sessions import session_of, working_providers
 from azx.runtime.variant import MINI
@@ -114,6 +114,18 @@ def test_what_has_got_slower_fails(everything: Path, tmp_path: Path) -> None:
     )  # fmt: skip
     faster = good(run("bench", "compare", after, before, "--fail-over", "5%"))
     assert re.search(r"^[1-9]\d* better, 0 worse, ", faster, re.MULTILINE)
+
+
+@pytest.mark.parametrize(("command", "simulations"), [("search", "9"), ("selfplay", "8,9")])
+def test_searches_whose_trees_do_not_fit_together_are_refused(
+    command: str, simulations: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of the two would have room alone, and they stay in memory beside one another."""
+    monkeypatch.setattr(room, "memory_limit", lambda: 2 * 30 * bytes_per_node(MINI))
+    refused(
+        run("bench", command, "--model", "mini", "--games", 2, "--simulations", simulations),
+        "2 games in step with 9 simulations and what is searched beside them need",
+    )
 
 
 class _Timed:

@@ -10,14 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from azx.runtime.evaluator import Evaluator
-from azx.runtime.play import Progress as Told
-from azx.runtime.play import parts, play_games
+from azx.runtime.play import Progress, parts, play_games
 from azx.runtime.players import OnePlyPlayer, Player, PolicyPlayer
 from azx.runtime.records import Games
 from azx.runtime.rules import all_gains
 from azx.runtime.seeds import draw_orders, game_keys
 from azx.trainer.foresight import q_of
-from azx.trainer.parts import PART, Progress, each_long_part
+from azx.trainer.parts import PART, Overall, each_long_part
 
 #: Of the orders that runs are followed on. No run trains on them, whatever its seed: those of
 #: training are marked (`azx.trainer.sources`). Published comparisons are on others again.
@@ -34,13 +33,13 @@ class Strength:
     bias: NDArray[np.float64]  # [C] points foreseen minus points made, by turn
 
 
-def measure(evaluator: Evaluator, games: int, progress: Progress | None = None) -> Strength:
+def measure(evaluator: Evaluator, games: int, progress: Overall | None = None) -> Strength:
     """Play `games` orders twice, by policy and by one ply; `progress` counts games."""
     keys = game_keys(EVALUATION_SEED, games)
     orders = draw_orders(evaluator.variant, keys)
     players = PolicyPlayer(evaluator), OnePlyPlayer(evaluator)
 
-    def played(part: slice, told: Told) -> list[_Played]:
+    def played(part: slice, told: Progress) -> list[_Played]:
         return [_played(player, evaluator, orders[part], keys[part], told) for player in players]
 
     found = each_long_part(played, parts(games, PART), len(players) * games, progress)
@@ -68,7 +67,7 @@ def _played(
     evaluator: Evaluator,
     orders: NDArray[np.int8],
     keys: NDArray[np.uint64],
-    told: Told,
+    told: Progress,
 ) -> _Played:
     games = play_games(player, orders, keys, told)
     foreseen, luck = look_back(evaluator, games)

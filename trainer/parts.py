@@ -15,7 +15,7 @@ from typing import TypeVar
 import torch
 
 from azx.runtime.lanes import in_lanes
-from azx.runtime.play import Progress as Told
+from azx.runtime.play import Progress
 
 #: Games or samples of a part: enough for the network to be at its fastest. 1,024 of them are four
 #: parts, so more than four threads do not help there.
@@ -24,7 +24,7 @@ PART = 256
 Part = TypeVar("Part")
 Found = TypeVar("Found")
 #: Told how much is done, and of how much.
-Progress = Callable[[int, int], None]
+Overall = Callable[[int, int], None]
 
 
 class _Stopped(Exception):
@@ -48,7 +48,10 @@ def each_part(work: Callable[[Part], Found], parts: Sequence[Part]) -> list[Foun
 
 
 def each_long_part(
-    work: Callable[[Part, Told], Found], parts: Sequence[Part], of: int, progress: Progress | None
+    work: Callable[[Part, Progress], Found],
+    parts: Sequence[Part],
+    of: int,
+    progress: Overall | None,
 ) -> list[Found]:
     """The same of work that takes seconds, and tells how far it came.
 

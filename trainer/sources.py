@@ -10,14 +10,13 @@ import torch
 
 from azx.runtime.errors import UsageError
 from azx.runtime.evaluator import Evaluator
-from azx.runtime.play import Progress as Told
-from azx.runtime.play import parts
+from azx.runtime.play import Progress, parts
 from azx.runtime.records import Games
 from azx.runtime.search.room import check_room
 from azx.runtime.seeds import game_keys
 from azx.runtime.variant import variant_named
 from azx.trainer.config import TrainConfig
-from azx.trainer.parts import PART, Progress, each_long_part, each_part
+from azx.trainer.parts import PART, Overall, each_long_part, each_part
 from azx.trainer.samples import Samples, samples_of
 from azx.trainer.schedule import exploration, lambda_at
 from azx.trainer.selfplay import Round, judge, play_round, search_round, whole_corrections
@@ -29,7 +28,7 @@ TRAINING = 1 << 62
 class Source(Protocol):
     """Gives the samples of a round, which depend on the config, the round and the network alone."""
 
-    def samples(self, index: int, progress: Progress | None) -> tuple[Samples, Games]:
+    def samples(self, index: int, progress: Overall | None) -> tuple[Samples, Games]:
         """Round `index` of a stage, from 0: what to learn from it, and its games."""
         ...
 
@@ -43,7 +42,7 @@ class Played:
     def __init__(self, config: TrainConfig, evaluator: Evaluator, lesson: bool) -> None:
         self.config, self.evaluator, self.lesson = config, evaluator, lesson
 
-    def samples(self, index: int, progress: Progress | None) -> tuple[Samples, Games]:
+    def samples(self, index: int, progress: Overall | None) -> tuple[Samples, Games]:
         """New games, with keys that no other round of this seed has."""
         settings = self.config.selfplay
         share = index / self.config.rounds
@@ -52,7 +51,7 @@ class Played:
         explore = exploration(settings, share)
         simulations = settings.simulations
 
-        def play(games: slice, told: Told) -> Round:
+        def play(games: slice, told: Progress) -> Round:
             part, turn_played = keys[games], partial(told, 1)
             if simulations:
                 return search_round(
@@ -72,7 +71,7 @@ def check_trees(config: TrainConfig) -> None:
     settings = config.selfplay
     if settings.simulations:
         at_once = min(settings.games_per_round, torch.get_num_threads() * PART)
-        check_room(variant_named(config.variant), at_once, settings.simulations)
+        check_room(variant_named(config.variant), (at_once, settings.simulations))
 
 
 def taught(config: TrainConfig, teacher: Evaluator) -> Played:
@@ -95,7 +94,7 @@ class Recorded:
             )
         self.games, self.evaluator = games, evaluator
 
-    def samples(self, index: int, progress: Progress | None) -> tuple[Samples, Games]:
+    def samples(self, index: int, progress: Overall | None) -> tuple[Samples, Games]:
         """Returns without bootstrapping; the luck in them as the network now sees it."""
         games = self.games
         of_games = [games.part(rows) for rows in parts(len(games), PART)]

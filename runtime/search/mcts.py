@@ -142,7 +142,7 @@ class Search:
         if budget.seconds is not None:
             in_time = 1 + int(budget.seconds * FASTEST)
             room = min(room, in_time, max(1, simulations_that_fit(variant, games)))
-        check_room(variant, games, room)
+        check_room(variant, (games, room))
         self.tables = variant.tables
         self.settings = Settings(
             simulations=budget.simulations,

@@ -25,15 +25,21 @@ def games_that_fit(variant: Variant, simulations: int, processes: int = 1) -> in
     return _nodes_that_fit(variant, processes) // (simulations + 1)
 
 
-def check_room(variant: Variant, games: int, simulations: int) -> None:
-    """`UsageError` where the trees would not fit in half of the memory there is."""
-    if games <= games_that_fit(variant, simulations):
+def check_room(variant: Variant, *searches: tuple[int, int]) -> None:
+    """`UsageError` where the trees would not fit in half of the memory there is.
+
+    They are those of all `searches` at once, each of so many games with so many simulations.
+    """
+    nodes = sum(games * (simulations + 1) for games, simulations in searches)
+    if nodes <= _nodes_that_fit(variant, 1):
         return
-    wanted = games * (simulations + 1) * bytes_per_node(variant)
+    games, simulations = max(searches, key=lambda search: search[0] * (search[1] + 1))
+    others = " and what is searched beside them" if len(searches) > 1 else ""
+    wanted = nodes * bytes_per_node(variant)
     raise UsageError(
-        f"{games:,} games in step with {simulations:,} simulations need {wanted / 2**30:,.1f} GiB "
-        f"for their trees, and there are {memory_limit() / 2**30:.1f} GiB, half of them for trees: "
-        "use fewer simulations"
+        f"{games:,} games in step with {simulations:,} simulations{others} need "
+        f"{wanted / 2**30:,.1f} GiB for their trees, and there are "
+        f"{memory_limit() / 2**30:.1f} GiB, half of them for trees: use fewer simulations"
     )
 
 

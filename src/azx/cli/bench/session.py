@@ -32,6 +32,7 @@ from azx.runtime.models import named_model, shipped_model
 from azx.runtime.onnx_evaluator import OnnxEvaluator, open_model
 from azx.runtime.resources import available_cores
 from azx.runtime.search import Budget
+from azx.runtime.search.room import check_room
 from azx.runtime.sessions import PROVIDERS, working_providers
 from azx.runtime.variant import STANDARD, Variant, variant_named
 from azx.runtime.verify import sample_boards
@@ -243,6 +244,9 @@ class Session:
             SelfPlayCase(processes, count, Budget(number, root=root))
             for processes, count, number in product(workers, games, simulations)
         ]
+        # All processes keep the trees of all their cases.
+        together = ((case.workers * case.games, case.budget.simulations) for case in cases)
+        check_room(self.variant, *together)
 
         def load(processes: int) -> Callable[[], OnnxEvaluator]:
             share = max(1, self.threads // processes)
