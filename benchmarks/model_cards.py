@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from measured import measured_here
 from numpy.typing import NDArray
-from search_ladder import shown_name
+from search_ladder import hash_of, shown_name
 
 from azx.runtime.evaluator import Evaluator
 from azx.runtime.files import write_json, write_text
@@ -80,12 +80,14 @@ def policy_strength(
 
 
 def ladder_strength(
-    path: Path, sha256: str, peers: dict[str, NDArray[np.int64]]
+    path: Path, sha256: str, orders: NDArray[np.int8], peers: dict[str, NDArray[np.int64]]
 ) -> dict[str, dict[str, Any]]:
-    """Of one ply and of search, as `search_ladder.py` played them."""
+    """Of one ply and of search, as `search_ladder.py` played them on these `orders` [N, C]."""
     found: dict[str, Any] = json.loads(path.read_text())
     if found["sha256"] != sha256:
         raise SystemExit(f"{path} is of another model: {found['sha256'][:12]}, not {sha256[:12]}")
+    if found["orders_sha256"] != hash_of(orders):
+        raise SystemExit(f"{path} is of other orders: nothing is in pairs with --peers")
     return {
         shown_name(name): strength(
             np.array(rung["score"]),
@@ -242,7 +244,7 @@ def main() -> None:
         figures = figures_of_before(card_file, evaluator.model.sha256, arguments.drop)
         figures |= {"policy": policy_strength(evaluator, orders, peers)}
         if arguments.ladder:
-            figures |= ladder_strength(arguments.ladder, evaluator.model.sha256, peers)
+            figures |= ladder_strength(arguments.ladder, evaluator.model.sha256, orders, peers)
     card, sha256 = evaluator.model.card, evaluator.model.sha256
     name = arguments.model.stem
     about = {k: v for k, v in card.to_json().items() if k not in ("golden", "parameters")}

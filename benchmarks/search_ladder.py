@@ -88,11 +88,12 @@ def play_rung(
     keys, judging = (game_keys(seed, len(orders)) for seed in (PLAYING, JUDGING))
     budget = budget_of(name)
     player = network_player(evaluator, budget, one_ply=True)
+    cores = evaluator.lanes if budget is not None else 1  # one ply asks from one thread alone
     for first in range(len(kept["score"]), len(orders), PART):
         part = slice(first, min(first + PART, len(orders)))
         start = time.perf_counter()
         cells = play_part(player, orders[part], keys[part])
-        kept["seconds"].append((time.perf_counter() - start) * evaluator.lanes)
+        kept["seconds"].append((time.perf_counter() - start) * cores)
         games = Games(evaluator.variant, orders[part], cells)
         if kept["judge"] == "q":
             without_luck = games.scores() - luck_of(evaluator, games)
@@ -109,21 +110,33 @@ def judge_of(name: str) -> str:
     return "q" if budget_of(name) is None else f"moves:{FROM_THE_START}+{EACH}"
 
 
-def rung_in(found: dict[str, Any], name: str) -> dict[str, Any]:
-    """What is known of a rung, begun where it is new; `UsageError` where luck was judged otherwise.
+def rung_in(found: dict[str, Any], name: str, games: int) -> dict[str, Any]:
+    """What is known of a rung that is to have so many `games`, begun where it is new.
 
-    Its mean would be right all the same, but not what is said of its games.
+    `UsageError` where luck was judged otherwise: its mean would be right all the same, but not what
+    is said of its games. Also where games are missing that would be played by other code, or on
+    another processor.
     """
-    judge = judge_of(name)
+    judge, here = judge_of(name), measured_here()
     lists: dict[str, Any] = {"score": [], "without_luck": [], "seconds": []}
-    new = {"judge": judge, "measured": measured_here(), **lists}
+    new = {"judge": judge, "measured": here, **lists}
     kept: dict[str, Any] = found["rungs"].setdefault(name, new)
     if kept.get("judge") != judge:
         raise UsageError(
             f"the luck of {shown_name(name)} was judged by {kept.get('judge', 'one ply')}, not by "
             f"{judge}: choose another --out"
         )
+    if kept["measured"] != here and len(kept["score"]) < games:
+        raise UsageError(
+            f"{shown_name(name)} was begun at {kept['measured']}, this is {here}: choose another "
+            "--out"
+        )
     return kept
+
+
+def hash_of(orders: NDArray[np.int8]) -> str:
+    """Of all orders [N, C], however many of them a rung plays."""
+    return hashlib.sha256(orders.tobytes()).hexdigest()
 
 
 def begun(file: Path, model: str, orders: NDArray[np.int8]) -> dict[str, Any]:
@@ -131,7 +144,7 @@ def begun(file: Path, model: str, orders: NDArray[np.int8]) -> dict[str, Any]:
 
     `UsageError` where it is of another model or of other orders.
     """
-    played = hashlib.sha256(orders.tobytes()).hexdigest()
+    played = hash_of(orders)
     if not file.exists():
         return {"sha256": model, "orders_sha256": played, "rungs": {}}
     found: dict[str, Any] = json.loads(file.read_text())
@@ -191,11 +204,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--threads", type=int)
     arguments = parser.parse_args()
-    evaluator = open_model(arguments.model, threads=arguments.threads, many_games=True)
+    evaluator = open_model(
+        arguments.model, provider="cpu", threads=arguments.threads, many_games=True
+    )
     orders = read_orders(arguments.orders, evaluator.variant)
     try:
         found = begun(arguments.out, evaluator.model.sha256, orders)
-        rungs = [(name, games, rung_in(found, name)) for name, games in arguments.rungs]
+        rungs = [(name, games, rung_in(found, name, games)) for name, games in arguments.rungs]
     except UsageError as error:
         parser.error(str(error))
     for name, games, kept in rungs:

@@ -179,7 +179,11 @@ def _knows(module: nn.Module, names: tuple[str, ...]) -> bool:
 def batch_of(
     module: nn.Module, inputs: Batch | Tensor | Sequence[Tensor] | Mapping[str, Tensor]
 ) -> Batch:
-    """`inputs` as a `Batch`: unnamed ones by forward's parameters, rows along the first axis."""
+    """`inputs` as a `Batch`: unnamed ones by forward's parameters, rows along the first axis.
+
+    The first tensor says how many rows there are; what has another number is shared by all of them,
+    like the edges of a graph or a table. `UsageError` where a tensor is empty.
+    """
     if isinstance(inputs, Batch):
         return inputs
     if isinstance(inputs, Tensor):
@@ -189,7 +193,12 @@ def batch_of(
         names = [p.name for p in known if p.kind in NAMED_KINDS]
         names += [f"input_{i}" for i in range(len(names), len(inputs))]
         inputs = dict(zip(names, inputs, strict=False))
-    return Batch(dict(inputs), {n: 0 if t.ndim else None for n, t in inputs.items()})
+    empty = [f"{n} {list(t.shape)}" for n, t in inputs.items() if not t.numel()]
+    if empty:
+        raise UsageError(f"{empty[0]} is empty, and nothing can be told of no rows: give some")
+    rows = next((tensor.shape[0] for tensor in inputs.values() if tensor.ndim), None)
+    axes = {n: 0 if t.ndim and t.shape[0] == rows else None for n, t in inputs.items()}
+    return Batch(dict(inputs), axes)
 
 
 def drawn(

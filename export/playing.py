@@ -40,8 +40,8 @@ def own_boards(graph: bytes, variant: Variant) -> NDArray[np.int8]:
 def play_checks(original: bytes, other: bytes, variant: Variant) -> list[Check]:
     """Policy and one ply by the graphs `original` and `other`: what the second loses in pairs.
 
-    The draws' luck, as the original sees it, is taken out of both scores; that leaves their means
-    and narrows the interval (`azx.runtime.review`).
+    The draws' luck, as the original sees it, is taken out of both scores where it has the q that
+    says what luck is; that leaves their means and narrows the interval (`azx.runtime.review`).
     """
     keys = game_keys(SEED, GAMES)
     orders = draw_orders(variant, keys)
@@ -51,12 +51,12 @@ def play_checks(original: bytes, other: bytes, variant: Variant) -> list[Check]:
             for name, graph in (("original.onnx", original), ("other.onnx", other))
         )
 
-        def without_luck(player: Player) -> NDArray[np.float64]:
+        def scores(player: Player) -> NDArray[np.float64]:
             games = play_games(player, orders, keys)
-            return games.scores() - luck_of(first, games)
+            return games.scores() - (luck_of(first, games) if first.has_q else 0.0)
 
         return [
-            _check(kind.name, without_luck(kind(second)), without_luck(kind(first)))
+            _check(kind.name, scores(kind(second)), scores(kind(first)), first.has_q)
             for kind in (PolicyPlayer, OnePlyPlayer)
         ]
 
@@ -66,12 +66,15 @@ def _opened(path: Path, graph: bytes, variant: Variant) -> OnnxEvaluator:
     return open_model(path, variant, provider="cpu", allow_unverified=True)
 
 
-def _check(name: str, now: NDArray[np.float64], before: NDArray[np.float64]) -> Check:
+def _check(
+    name: str, now: NDArray[np.float64], before: NDArray[np.float64], luck_out: bool
+) -> Check:
     lost = paired_difference(now, before)
     limit = -MAY_LOSE * float(before.mean())
     low, high = lost.ci95
     says = (
-        f"{estimate(now)} points against {estimate(before)} in {len(now)} games, luck out; "
+        f"{estimate(now)} points against {estimate(before)} in {len(now)} games"
+        f"{', luck out' if luck_out else ''}; "
         f"in pairs {lost.mean:+.2f} ({low:+.2f} to {high:+.2f}), allowed {limit:+.2f}"
     )
     figures = {

@@ -337,6 +337,29 @@ def test_what_cannot_be_audited(module: nn.Module, inputs: Tensor, says: str) ->
         audit(module, inputs, steps=0)
 
 
+def test_no_rows_tell_nothing() -> None:
+    with pytest.raises(UsageError, match=r"input \[0, 8\] is empty"):
+        audit(nn.Linear(8, 2), ROWS[:0])
+
+
+def test_what_all_rows_share_has_no_rows_of_its_own() -> None:
+    """The edges of a graph: as many as there are, whatever the number of nodes."""
+
+    class Graph(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.own, self.heard = nn.Linear(8, 4), nn.Linear(8, 4)
+
+        def forward(self, x: Tensor, edges: Tensor) -> Tensor:
+            heard = torch.zeros_like(x).index_add(0, edges[1], x[edges[0]])
+            return self.own(x) + self.heard(heard)
+
+    edges = torch.stack([torch.arange(40) % 16, torch.arange(40) * 7 % 16])
+    found = audit(Graph(), (ROWS, edges))
+    assert found.passed
+    assert {f.path for f in found.findings} == {"output output"}  # which hangs on the other rows
+
+
 def test_inputs_are_read_as_they_are_written() -> None:
     spec = parse_input("ids=int64[batch, 12]<1000")
     assert (spec.name, spec.dtype, spec.axes) == ("ids", torch.int64, ("batch", 12))

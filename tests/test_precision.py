@@ -1,13 +1,14 @@
 """float16 and int8: as good as float32 within their bounds and at play, or no file is written."""
 
 import hashlib
+import re
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 import torch
-from cli_testing import refused, run
+from cli_testing import made_up_graph, refused, run
 from conftest import random_boards
 from onnx import numpy_helper
 from torch import nn
@@ -143,6 +144,16 @@ def test_a_fault_in_the_conversion_is_seen_at_play(mini: bytes) -> None:
     checks = play_checks(mini, model.SerializeToString(), MINI)
     assert [check.passed for check in checks] == [False, False]
     assert "allowed -0.5" in checks[0].says
+    assert "games, luck out; in pairs" in checks[0].says
+
+
+def test_a_player_without_q_is_judged_by_its_scores() -> None:
+    model = onnx.load_from_string(made_up_graph(MINI))
+    assert model.graph.output.pop().name == "q"
+    graph = model.SerializeToString()
+    for check in play_checks(graph, graph, MINI):
+        assert check.passed
+        assert re.search(r"games; in pairs \+0\.00", check.says)
 
 
 def test_a_fault_in_the_conversion_leaves_no_file(

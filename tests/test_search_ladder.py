@@ -20,7 +20,7 @@ ORDERS = draw_orders(MICRO, game_keys(3, 24))
 
 
 def _rung(name: str, *counts: int) -> dict[str, Any]:
-    kept = rung_in({"rungs": {}}, name)
+    kept = rung_in({"rungs": {}}, name, max(counts))
     for count in counts:
         play_rung(HashEvaluator(MICRO), name, ORDERS[:count], kept, lambda: None)
     return kept
@@ -82,9 +82,13 @@ def test_a_rung_is_a_budget_and_games() -> None:
 
 def test_a_rung_goes_on_with_its_own_judge() -> None:
     found: dict[str, Any] = {"rungs": {}}
-    assert rung_in(found, "r400")["score"] == []
-    assert rung_in(found, "r400") is found["rungs"]["r400"]
-    assert rung_in(found, "0")["judge"] == "q"
+    assert rung_in(found, "r400", 9)["score"] == []
+    assert rung_in(found, "r400", 9) is found["rungs"]["r400"]
+    assert rung_in(found, "0", 9)["judge"] == "q"
+    found["rungs"]["r400"] |= {"score": [160], "measured": {"commit": "abc1234"}}
+    assert rung_in(found, "r400", 1)["score"] == [160], "nothing is missing"
+    with pytest.raises(UsageError, match=r"rollouts:400 was begun at .*abc1234.*, this is"):
+        rung_in(found, "r400", 2)
     del found["rungs"]["r400"]["judge"]  # as it was before there was a choice
     with pytest.raises(UsageError, match="rollouts:400 was judged by one ply, not by moves:4"):
-        rung_in(found, "r400")
+        rung_in(found, "r400", 1)

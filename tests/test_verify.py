@@ -207,6 +207,9 @@ def test_what_the_card_lacks(model: Path, graph: bytes, card: ModelCard) -> None
     model.write_bytes(seal(graph, replace(card, parameters=nameless)))
     fails = failed(verify_model(model, provider="cpu"))
     assert "'linear.weight' has no mean" in fails["parameters"]
+    empty = {"name": "device", "shape": [0], "mean": None, "std": None}
+    model.write_bytes(seal(graph, replace(card, parameters=[*card.parameters, empty])))
+    assert failed(verify_model(model, provider="cpu")) == {}
     model.write_bytes(seal(graph, replace(card, golden={})))
     with pytest.raises(ModelError, match="golden set cannot be read"):
         verify_model(model, provider="cpu")
