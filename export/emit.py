@@ -55,8 +55,16 @@ def emit(
 
     It is traced on `given` rows, or on drawn ones where there are none.
     The module's modes and torch's random numbers are as before afterwards, and nothing is printed.
-    Raises `CheckFailed` where torch cannot express it with free axes.
+    Raises `CheckFailed` where torch cannot express it with free axes, or where an output has the
+    name of an input.
     """
+    taken = {spec.name for spec in interface.inputs}
+    for spec in interface.outputs:
+        if spec.name in taken:
+            raise CheckFailed(
+                f"an input and an output are both called {spec.name!r}, and in a graph a name is "
+                "one thing: let forward name the output otherwise"
+            )
     traced = example(specs, given, TRACED_ROWS)
     # Strings: `Dim` objects have come out static and been reported as success.
     free = tuple(
@@ -78,12 +86,28 @@ def emit(
                 )
                 assert program is not None
                 assert program.exported_program is not None
+                _give_way(program)
                 return Emitted(program.model_proto.SerializeToString(), program.exported_program)
         except Exception as error:  # torch's exporter raises many kinds
             raise CheckFailed(
                 f"torch cannot export {type(module.module).__name__} with a free batch: "
                 f"{first_line(_first_cause(error))}"
             ) from error
+
+
+def _give_way(program: torch.onnx.ONNXProgram) -> None:
+    """Rename values inside that have the name of an input or output.
+
+    The exporter gives those their names at the very end, and does not look whether a value inside
+    has it: an output `embedding` beside torch's own name for what an `nn.Embedding` says.
+    """
+    graph = program.model.graph
+    ends = [*graph.inputs, *graph.outputs]
+    taken = {value.name for value in ends}
+    for node in graph:
+        for value in node.outputs:
+            if value.name in taken and not any(value is end for end in ends):
+                value.name = f"{value.name}_inside"
 
 
 @contextmanager

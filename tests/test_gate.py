@@ -231,6 +231,28 @@ def test_outputs_that_are_true_or_false_or_constant_are_compared_too(tmp_path: P
     assert "a batch of 3 baked in" in {m["what"] for m in checks["mutants"].figures["each"]}
 
 
+class Pooled(nn.Module):
+    """Calls its answers what torch calls values inside: of the look-up, of the last layer."""
+
+    def __init__(self, second: str) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.words, self.last = nn.Embedding(50, 8), nn.Linear(8, 3)
+        self.second = second
+
+    def forward(self, ids: Tensor) -> dict[str, Tensor]:
+        pooled = torch.tanh(self.words(ids)).mean(1)
+        return {"embedding": pooled, self.second: torch.relu(self.last(pooled))}
+
+
+def test_outputs_may_have_the_names_of_values_inside(tmp_path: Path) -> None:
+    ids = [parse_input("ids=int64[batch,6]<50")]
+    report = export_model(Pooled("linear"), ids, tmp_path / "net.onnx")
+    assert {"parity embedding", "parity linear"} <= {check.name for check in report.checks}
+    error, _ = refused(Pooled("ids"), tmp_path, ids)
+    assert "both called 'ids'" in str(error)
+
+
 class Head(nn.Module):
     """A small stranger's network: `answer` makes the outputs of logits [B, T, C]."""
 
