@@ -249,7 +249,7 @@ def _gain(
         return None
     if given.shape != output.shape or not bool(given.any()):
         return None
-    own = list(layer.parameters(recurse=False))
+    own = [p for p in layer.parameters(recurse=False) if p.is_floating_point()]
     kept = [parameter.detach().clone() for parameter in own]
     running_forward = type(layer).forward
     try:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from azx.export.inputs import Batch, InputSpec, affordable_rows, drawn
+from azx.export.inputs import BATCH, Batch, InputSpec, affordable_rows, drawn
 from azx.export.interface import Named, run
 from azx.export.isolation import random_numbers_kept
 from azx.export.positions import parity_positions
@@ -81,8 +81,14 @@ def input_families(
     """Normal numbers or the rows `given`, then constant, zero, one-hot, tiny and huge ones.
 
     Integers stay within their limits: they are drawn, or all the same, or all zero. Free axes
-    beside the batch have `sizes`, or the usual ones.
+    beside the batch have `sizes`, or the usual ones. `UsageError` where no input has a batch.
     """
+    if all(spec.batch_axis is None for spec in specs):
+        found = ", ".join(f"{spec.name} {list(spec.axes)}" for spec in specs)
+        raise UsageError(
+            f"one input at least needs an axis named {BATCH}, as in x=float32[{BATCH},8]; "
+            f"found {found or 'no inputs'}"
+        )
     main = given if given is not None else drawn(specs, MANY, seed, sizes)
     if given is not None:
         chosen = torch.linspace(0, given.rows - 1, min(MANY, given.rows)).long()

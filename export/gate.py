@@ -17,7 +17,7 @@ from torch import nn
 from azx.export.auditing import Audit, audit
 from azx.export.emit import OPSET, OPSETS, Emitted, emit, graph_faults
 from azx.export.families import Families, audit_rows, board_families, input_families, runnable
-from azx.export.inputs import BATCH, Batch, InputSpec, other_sizes
+from azx.export.inputs import Batch, InputSpec, other_sizes
 from azx.export.interface import (
     Interface,
     Named,
@@ -126,12 +126,6 @@ def export_model(
         families = board_families(takes, seed)
     else:
         specs = tuple(takes)
-        if all(spec.batch_axis is None for spec in specs):
-            found = ", ".join(f"{spec.name} {list(spec.axes)}" for spec in specs)
-            raise UsageError(
-                f"one input at least needs an axis named {BATCH}, as in x=float32[{BATCH},8]; "
-                f"found {found or 'no inputs'}"
-            )
         named = Named(copy, specs)
         families, left_out = runnable(named, input_families(specs, given, seed))
     interface = interface_of(named, specs, given)

@@ -114,7 +114,7 @@ def learn_one_batch(
             rate *= SLOWER
         with torch.no_grad():
             for path, (values, gradient) in kept.items():
-                trainable[path].copy_(values - rate * gradient.sign())
+                trainable[path].copy_(values - rate * gradient.sgn())
     if not losses:
         return None
     if patient and not _best(losses, ignoring).learns:

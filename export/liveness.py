@@ -130,7 +130,7 @@ def rms(tensor: Tensor | None) -> float:
     """Root mean square; 0 for nothing."""
     if tensor is None or not tensor.numel():
         return 0.0
-    return float(tensor.detach().double().square().mean().sqrt())
+    return float(tensor.detach().abs().double().square().mean().sqrt())
 
 
 class Projection:

@@ -157,7 +157,8 @@ def _facts(
     std, mean = torch.std_mean(finite, correction=0) if some else (None, None)
     low, high = finite.aminmax() if some else (None, None)
     role = role_of(owner, name)
-    mixes = role == Role.WEIGHT and values.ndim >= 2
+    real = parameter.is_floating_point() or parameter.is_complex()
+    mixes = role == Role.WEIGHT and values.ndim >= 2 and real
     return ParameterFacts(
         path=paths[0],
         owner=type(owner).__name__,

@@ -337,6 +337,37 @@ def test_what_cannot_be_audited(module: nn.Module, inputs: Tensor, says: str) ->
         audit(module, inputs, steps=0)
 
 
+def test_numbers_of_other_kinds_are_audited_too() -> None:
+    """Complex ones that are trained, as in a spectral layer; whole ones that are frozen."""
+
+    class Spectral(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.first, self.last = nn.Linear(8, 8), nn.Linear(8, 3)
+            self.turns = nn.Parameter(0.5 * torch.randn(5, dtype=torch.complex64))
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = torch.tanh(self.first(x))
+            return self.last(torch.fft.irfft(torch.fft.rfft(x) * self.turns, n=8) + x)
+
+    class Whole(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            whole = torch.randint(-127, 127, (8, 8), dtype=torch.int8)
+            self.whole = nn.Parameter(whole, requires_grad=False)
+            self.scale, self.last = nn.Parameter(torch.full((8,), 0.01)), nn.Linear(8, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.last(torch.relu(x @ (self.whole.float() * self.scale[:, None]).T))
+
+    for module in (Spectral(), Whole()):
+        found = audit(module, ROWS)
+        assert (found.passed, found.findings) == (True, [])
+        json.dumps(found.to_json(), allow_nan=False)
+
+
 def test_no_rows_tell_nothing() -> None:
     with pytest.raises(UsageError, match=r"input \[0, 8\] is empty"):
         audit(nn.Linear(8, 2), ROWS[:0])

@@ -158,6 +158,9 @@ def test_doctor_of_anybodys_network(networks: str, tmp_path: Path) -> None:
     refused(dead, "is not healthy", code=1)
     assert '<td class="fail">fail</td>' in html_file.read_text()
     refused(run("doctor", f"{networks}:another_thing", "--input", "x=3"), "x=float32[batch,16,5,5]")
+    refused(
+        run("doctor", f"{networks}:another_thing", "--input", "x=float32[16]"), "axis named batch"
+    )
     refused(run("doctor", f"{networks}:another_thing", *takes, "--loss", "nobody"), "a loss is")
 
 
