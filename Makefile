@@ -38,8 +38,7 @@ $(PLAY)/ready: pyproject.toml constraints.txt $(shell find src runtime models -t
 $(TEST)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(TEST)
 	# Most of these packages' 8,000 modules are never imported; to compile them all took 40 s.
-	$(TEST)/bin/pip install --quiet --no-compile --constraint constraints.txt torch==2.13.0
-	$(TEST)/bin/pip install --quiet --no-compile --constraint constraints.txt --editable '.[train,report]' pytest pytest-xdist hypothesis ruff mypy jsonschema
-	# For the gate's tests: networks that others wrote, and an engine that others wrote.
-	$(TEST)/bin/pip install --quiet --no-compile --constraint constraints.txt transformers openvino
+	# The last two are for the gate's tests: networks that others wrote, and an engine that others wrote.
+	$(TEST)/bin/pip install --quiet --no-compile --constraint constraints.txt torch==2.13.0 \
+	  --editable '.[train,report]' pytest pytest-xdist hypothesis ruff mypy jsonschema transformers openvino
 	touch $@

@@ -18,6 +18,8 @@ SETTINGS = (
     "learning.batch_size=128", "evaluation.every=5", "evaluation.games=40",
 )  # fmt: skip
 
+OF_A_FRESH_RUN = ("--preset", "mini", *(part for field in SETTINGS for part in ("--set", field)))
+
 
 def start(run: Path, *more: str) -> subprocess.Popen[str]:
     """The command on its way, with a thread of its own."""
@@ -25,11 +27,6 @@ def start(run: Path, *more: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         command, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-
-
-def fresh(run: Path) -> subprocess.Popen[str]:
-    overrides = [part for setting in SETTINGS for part in ("--set", setting)]
-    return start(run, "--preset", "mini", *overrides)
 
 
 def until_round(process: subprocess.Popen[str], run: Path, wanted: int) -> None:
@@ -49,12 +46,10 @@ def weights(run: Path) -> dict:
 
 def test_interrupted_killed_and_resumed(tmp_path: Path) -> None:
     unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
-    process = fresh(unbroken)
-    out, _ = process.communicate(timeout=240)
-    assert process.returncode == 0
-    assert "finished: 10 rounds" in out
+    done = run("train", "--run", unbroken, "--threads", 1, *OF_A_FRESH_RUN)
+    assert "finished: 10 rounds" in done.stdout
 
-    process = fresh(broken)
+    process = start(broken, *OF_A_FRESH_RUN)
     until_round(process, broken, 2)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=120)

@@ -144,7 +144,7 @@ def _variants(draw: st.DrawFn) -> Variant:
     st.integers(0, 4),
     st.booleans(),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_the_tree_is_sound(
     variant: Variant, seed: int, simulations: int, root: str, exact_cells: int, with_q: bool
 ) -> None:
