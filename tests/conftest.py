@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import cli_testing
@@ -17,7 +18,6 @@ from azx.runtime.search import ROOTS
 from azx.runtime.solver import Solution, solve
 from azx.runtime.variant import MINI, STANDARD, Variant
 
-# Small networks are fastest on one thread, and much so where tests share the cores.
 torch.set_num_threads(1)
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -25,6 +25,16 @@ SHARED = REPOSITORY.parent / "shared"
 
 #: For what holds whichever way the root chooses.
 ROOT_NAMES = pytest.mark.parametrize("root", ROOTS)
+
+
+@pytest.fixture(autouse=True)
+def one_thread_for_torch() -> Iterator[None]:
+    """Small networks are fastest on one, and much so where tests share the cores.
+
+    Commands in this process, which think it is theirs, take more.
+    """
+    yield
+    torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session")
