@@ -25,8 +25,9 @@ from typing import Any
 import numpy as np
 from measured import measured_here
 from numpy.typing import NDArray
-from search_ladder import hash_of, shown_name
+from search_ladder import shown_name
 
+from azx.runtime.bench.strength import orders_hash
 from azx.runtime.evaluator import Evaluator
 from azx.runtime.files import write_json, write_text
 from azx.runtime.modelfile import ModelCard
@@ -86,7 +87,7 @@ def ladder_strength(
     found: dict[str, Any] = json.loads(path.read_text())
     if found["sha256"] != sha256:
         raise SystemExit(f"{path} is of another model: {found['sha256'][:12]}, not {sha256[:12]}")
-    if found["orders_sha256"] != hash_of(orders):
+    if found["orders_sha256"] != orders_hash(orders):
         raise SystemExit(f"{path} is of other orders: nothing is in pairs with --peers")
     return {
         shown_name(name): strength(

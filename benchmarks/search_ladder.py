@@ -16,7 +16,6 @@ stopped, and a rung that is to have more games than before goes on with those th
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import time
 from functools import partial
@@ -28,6 +27,7 @@ from advantages import EACH, FROM_THE_START, strengths
 from measured import measured_here
 from numpy.typing import NDArray
 
+from azx.runtime.bench.strength import orders_hash
 from azx.runtime.errors import UsageError
 from azx.runtime.evaluator import Evaluator
 from azx.runtime.files import write_json
@@ -134,17 +134,12 @@ def rung_in(found: dict[str, Any], name: str, games: int) -> dict[str, Any]:
     return kept
 
 
-def hash_of(orders: NDArray[np.int8]) -> str:
-    """Of all orders [N, C], however many of them a rung plays."""
-    return hashlib.sha256(orders.tobytes()).hexdigest()
-
-
 def begun(file: Path, model: str, orders: NDArray[np.int8]) -> dict[str, Any]:
     """What `file` holds of the model of this hash on these orders [N, C], or an empty ladder.
 
     `UsageError` where it is of another model or of other orders.
     """
-    played = hash_of(orders)
+    played = orders_hash(orders)
     if not file.exists():
         return {"sha256": model, "orders_sha256": played, "rungs": {}}
     found: dict[str, Any] = json.loads(file.read_text())

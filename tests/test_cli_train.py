@@ -47,6 +47,7 @@ def weights(run: Path) -> dict:
 def test_interrupted_killed_and_resumed(tmp_path: Path) -> None:
     unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
     done = run("train", "--run", unbroken, "--threads", 1, *OF_A_FRESH_RUN)
+    assert done.exit_code == 0
     assert "finished: 10 rounds" in done.stdout
 
     process = start(broken, *OF_A_FRESH_RUN)

@@ -224,6 +224,8 @@ class Session:
             for count, number in product(games, simulations)
             for name, evaluator in evaluators.items()
         ]
+        # The trees of all cases stay in memory beside one another.
+        check_room(self.variant, *((case.games, case.budget.simulations) for case in cases))
         with busy("the search") as tell:
             timings = time_searches(cases, seconds, tell=tell)
         rows = [timing.to_json() for timing in timings]
