@@ -53,7 +53,8 @@ def play_checks(original: bytes, other: bytes, variant: Variant) -> list[Check]:
 
         def scores(player: Player) -> NDArray[np.float64]:
             games = play_games(player, orders, keys)
-            return games.scores() - (luck_of(first, games) if first.has_q else 0.0)
+            made = games.scores().astype(np.float64)
+            return made - luck_of(first, games) if first.has_q else made
 
         return [
             _check(kind.name, scores(kind(second)), scores(kind(first)), first.has_q)
