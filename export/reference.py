@@ -191,10 +191,19 @@ def _bound(single: Tensor, exact: Tensor | None) -> Bound:
     finite = not bool(single.isnan().any())
     if exact is None:
         return Bound(ROUNDINGS_UNMEASURED * rounding, None, finite)
-    apart = differences(exact.cpu().numpy(), single.cpu().numpy())
+    apart = differences(_within_range(exact, single.dtype).cpu().numpy(), single.cpu().numpy())
     off = float(apart[np.isfinite(apart)].max(initial=0.0))
     fine = off <= TOO_COARSE * largest
     return Bound(max(TIMES * off, ROUNDINGS * rounding), off, finite and fine)
+
+
+def _within_range(exact: Tensor, dtype: torch.dtype) -> Tensor:
+    """`exact`, finite numbers no further from 0 than `dtype` holds.
+
+    A mask that is the lowest number of its type is another one in float64.
+    """
+    range_ = torch.finfo(dtype)
+    return torch.where(exact.isfinite(), exact.clamp(range_.min, range_.max), exact)
 
 
 def departures(

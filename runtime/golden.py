@@ -16,6 +16,12 @@ from numpy.typing import NDArray
 from azx.runtime.contract import BOARD
 from azx.runtime.errors import ModelError
 
+#: Entries at least this large are taken for masks (-1e4 on a filled cell), where others are not.
+LARGEST_ORDINARY = 1e3
+
+#: So many roundings of its own a mask may be off: -1e9 + 0.3 is -1e9, or 64 less.
+MASK_ROUNDINGS = 8
+
 
 class Golden(NamedTuple):
     """Inputs by name and the outputs for them; for networks of the contract K boards."""
@@ -76,10 +82,29 @@ def _decode(data: dict[str, Any]) -> NDArray[Any]:
 def differences(expected: NDArray[Any], found: NDArray[Any]) -> NDArray[np.float64]:
     """|found - expected| entry by entry; Inf where either is NaN, 0 where both are the same Inf.
 
-    Raises `ValueError` where the shapes differ.
+    It is 0 too where both are the same mask (`LARGEST_ORDINARY`), up to rounding: what a mask is
+    off by says nothing of the numbers beside it. Raises `ValueError` where the shapes differ.
     """
     if expected.shape != found.shape:
         raise ValueError(f"shape {list(found.shape)}, expected {list(expected.shape)}")
     with np.errstate(invalid="ignore"):
         apart = np.abs(found.astype(np.float64) - expected.astype(np.float64))
-    return np.where(found == expected, 0.0, np.where(np.isnan(apart), np.inf, apart))
+        same = (found == expected) | _same_masks(expected, apart, _rounding(expected, found))
+    return np.where(same, 0.0, np.where(np.isnan(apart), np.inf, apart))
+
+
+def _rounding(*arrays: NDArray[Any]) -> float:
+    """That of the coarsest of their types; 0 for whole numbers."""
+    floating = [array.dtype for array in arrays if np.issubdtype(array.dtype, np.floating)]
+    return max((float(np.finfo(dtype).eps) for dtype in floating), default=0.0)
+
+
+def _same_masks(
+    expected: NDArray[Any], apart: NDArray[np.float64], rounding: float
+) -> NDArray[np.bool_]:
+    """Which entries are masks, others being none, and off by no more than rounding."""
+    size = np.abs(expected.astype(np.float64))
+    masks = size >= LARGEST_ORDINARY
+    if masks.all():
+        return np.zeros_like(masks)
+    return masks & (apart <= MASK_ROUNDINGS * rounding * size)

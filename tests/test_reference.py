@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+import pytest
 import torch
 from corpus import HEALTHY
 from corpus.parts import zeroed
@@ -10,7 +12,7 @@ from torch import Tensor, nn
 from azx.export.families import input_families
 from azx.export.inputs import parse_input
 from azx.export.interface import Named, interface_of
-from azx.export.reference import reference_of
+from azx.export.reference import departures, reference_of
 
 
 class OnlyFloat32(nn.Module):
@@ -32,6 +34,39 @@ def test_a_bound_without_float64() -> None:
     reference = reference_of(named, interface_of(named, specs), input_families(specs))
     assert "no float64 reference" in reference.source
     assert reference.bounds["output"]["normal"].torch_off is None
+
+
+class Masked(nn.Module):
+    """Logits of which half are masked, in the way of `mask`."""
+
+    def __init__(self, mask: str) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.linear = nn.Linear(6, 6)
+        self.mask = mask
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits = self.linear(x)
+        if self.mask == "added":
+            return logits + (x < 0) * -1e9
+        lowest = torch.finfo(logits.dtype).min if self.mask == "lowest" else float("-inf")
+        return logits.masked_fill(x < 0, lowest)
+
+
+@pytest.mark.parametrize("mask", ["added", "lowest", "infinite"])
+def test_what_a_mask_is_off_by_says_nothing_of_the_numbers_beside_it(mask: str) -> None:
+    specs = [parse_input("x=float32[batch,6]")]
+    named = Named(Masked(mask), specs)
+    reference = reference_of(named, interface_of(named, specs), input_families(specs))
+    assert reference.faults == {}
+    bound = reference.bounds["output"]["normal"]
+    assert bound.usable
+    assert 0.0 < bound.allowed < 1e-4
+    expected = reference.expected["output"]
+    rows = list(range(len(expected)))
+    off = expected + np.where(np.abs(expected) < 1e3, np.float32(0.01), np.float32(0.0))
+    told = departures(reference, {"output": off}, rows, len(rows))["output"]
+    assert next(part for part in told if part.family == "normal").ratio > 1.0
 
 
 def test_outputs_that_hardly_vary_show_nothing() -> None:
