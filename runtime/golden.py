@@ -104,7 +104,7 @@ def _same_masks(
 ) -> NDArray[np.bool_]:
     """Which entries are masks, others being none, and off by no more than rounding."""
     size = np.abs(expected.astype(np.float64))
-    masks = size >= LARGEST_ORDINARY
-    if masks.all():
+    masks = (size >= LARGEST_ORDINARY) & np.isfinite(size)
+    if not (size < LARGEST_ORDINARY).any():
         return np.zeros_like(masks)
     return masks & (apart <= MASK_ROUNDINGS * rounding * size)

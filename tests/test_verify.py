@@ -333,6 +333,7 @@ def test_differences() -> None:
     assert differences(of(-1e9, 1), of(-1.1e9, 1))[0] > 1e7  # another one
     assert differences(of(-1e9, 1), of(0, 1))[0] == 1e9
     assert differences(of(-1e9, -2e9), of(-1e9 + 64, -2e9)).tolist() == [64.0, 0.0]  # numbers
+    assert differences(of(-1e9, inf), of(-1e9 + 64, inf)).tolist() == [64.0, 0.0]  # a number too
     assert differences(np.array([5000, 1]), np.array([5001, 1])).tolist() == [1.0, 0.0]
     with pytest.raises(ValueError, match="shape"):
         differences(of(1), of(1, 2))
