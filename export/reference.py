@@ -24,7 +24,7 @@ from azx.export.isolation import random_numbers_kept, separate_copy, watched_lay
 from azx.export.outputs import ordinary, varies
 from azx.runtime.answers import Arrays
 from azx.runtime.errors import first_line
-from azx.runtime.golden import differences
+from azx.runtime.golden import beyond_rounding, differences
 
 #: onnxruntime may be off by this many times what float32 torch is off ...
 TIMES = 8
@@ -185,13 +185,16 @@ def _in_double(module: Named, batch: Batch) -> tuple[dict[str, Tensor], str]:
 def _bound(single: Tensor, exact: Tensor | None) -> Bound:
     if not single.is_floating_point():
         return Bound(0.0, None)
-    usual = single[ordinary(single)]
+    numbers = ordinary(single)
+    usual = single[numbers]
     largest = float(usual.abs().max()) if usual.numel() else 0.0
     rounding = torch.finfo(single.dtype).eps * largest
     finite = not bool(single.isnan().any())
     if exact is None:
         return Bound(ROUNDINGS_UNMEASURED * rounding, None, finite)
-    apart = differences(_within_range(exact, single.dtype).cpu().numpy(), single.cpu().numpy())
+    held = single.cpu().numpy()
+    apart = differences(_within_range(exact, single.dtype).cpu().numpy(), held)
+    apart = np.where(numbers.cpu(), apart, beyond_rounding(apart, held, 0.0, ROUNDINGS))
     off = float(apart[np.isfinite(apart)].max(initial=0.0))
     fine = off <= TOO_COARSE * largest
     return Bound(max(TIMES * off, ROUNDINGS * rounding), off, finite and fine)
@@ -256,11 +259,12 @@ def _by_family(
         own = [at for at, row in enumerate(rows) if families.family[row] == family]
         if not own or not bound.usable:
             continue
-        part = apart[own] if axis is not None else apart
+        part, there = (apart[own], expected[own]) if axis is not None else (apart, expected)
         if not part.size:
             continue
+        part = beyond_rounding(part, there, bound.allowed)
         at = own[int(part.reshape(len(own), -1).max(axis=1).argmax())] if axis is not None else 0
-        usual = np.abs(expected[own] if axis is not None else expected).astype(np.float64)
+        usual = np.abs(there).astype(np.float64)
         largest = usual[np.isfinite(usual)].max(initial=0.0)
         worst = float(part.max())
         yield Departure(

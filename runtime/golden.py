@@ -19,8 +19,9 @@ from azx.runtime.errors import ModelError
 #: Entries at least this large are taken for masks (-1e4 on a filled cell), where others are not.
 LARGEST_ORDINARY = 1e3
 
-#: So many roundings of its own a mask may be off: -1e9 + 0.3 is -1e9, or 64 less.
-MASK_ROUNDINGS = 8
+#: A larger one may be off by so many of its own roundings at least, up to this share of it.
+LARGE_ROUNDINGS = 64.0
+LARGEST_ROUNDING = 1e-3
 
 
 class Golden(NamedTuple):
@@ -82,29 +83,29 @@ def _decode(data: dict[str, Any]) -> NDArray[Any]:
 def differences(expected: NDArray[Any], found: NDArray[Any]) -> NDArray[np.float64]:
     """|found - expected| entry by entry; Inf where either is NaN, 0 where both are the same Inf.
 
-    It is 0 too where both are the same mask (`LARGEST_ORDINARY`), up to rounding: what a mask is
-    off by says nothing of the numbers beside it. Raises `ValueError` where the shapes differ.
+    Raises `ValueError` where the shapes differ.
     """
     if expected.shape != found.shape:
         raise ValueError(f"shape {list(found.shape)}, expected {list(expected.shape)}")
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         apart = np.abs(found.astype(np.float64) - expected.astype(np.float64))
-        same = (found == expected) | _same_masks(expected, apart, _rounding(expected, found))
-    return np.where(same, 0.0, np.where(np.isnan(apart), np.inf, apart))
+    return np.where(found == expected, 0.0, np.where(np.isnan(apart), np.inf, apart))
 
 
-def _rounding(*arrays: NDArray[Any]) -> float:
-    """That of the coarsest of their types; 0 for whole numbers."""
-    floating = [array.dtype for array in arrays if np.issubdtype(array.dtype, np.floating)]
-    return max((float(np.finfo(dtype).eps) for dtype in floating), default=0.0)
+def beyond_rounding(
+    apart: NDArray[np.float64],
+    expected: NDArray[Any],
+    bound: NDArray[np.float64] | float,
+    roundings: float = LARGE_ROUNDINGS,
+) -> NDArray[np.float64]:
+    """`apart`, but 0 where a large entry is off by more than `bound` only for its own rounding.
 
-
-def _same_masks(
-    expected: NDArray[Any], apart: NDArray[np.float64], rounding: float
-) -> NDArray[np.bool_]:
-    """Which entries are masks, others being none, and off by no more than rounding."""
+    The bound is of the ordinary numbers of an output: -1e9 + 0.3 is -1e9, or 64 less, and says
+    nothing of those beside it. `bound` and `expected` have the shape of `apart`, or spread to it.
+    """
+    if not np.issubdtype(expected.dtype, np.floating):
+        return apart
     size = np.abs(expected.astype(np.float64))
-    masks = (size >= LARGEST_ORDINARY) & np.isfinite(size)
-    if not (size < LARGEST_ORDINARY).any():
-        return np.zeros_like(masks)
-    return masks & (apart <= MASK_ROUNDINGS * rounding * size)
+    share = min(roundings * float(np.finfo(expected.dtype).eps), LARGEST_ROUNDING)
+    large = (size >= LARGEST_ORDINARY) & np.isfinite(size)
+    return np.where(large & (apart > bound) & (apart <= share * size), 0.0, apart)

@@ -172,6 +172,12 @@ def test_every_file_needs_a_name_of_its_own(mini: Path, tmp_path: Path) -> None:
     before = one.read_bytes()
     refused(run(*many, "--orders", one, "--record", one), "one.npz is named twice")
     refused(run("review", one, "--model", mini, "--json", one), "one.npz is named twice")
+    net = tmp_path / "net.onnx"
+    net.write_bytes(mini.read_bytes())
+    own = ("--model", net)
+    refused(run("play", *own, "--games", 2, "--report", net), "net.onnx is named twice")
+    refused(run("review", one, *own, "--html", net), "net.onnx is named twice")
+    assert net.read_bytes() == mini.read_bytes()
     refused(run(*many, "--seed", 2, "--record", one), "one.npz is there already", "remove it")
     assert one.read_bytes() == before
 

@@ -21,7 +21,7 @@ from azx.export.families import Families, board_families, input_families
 from azx.export.gate import GateRefused, export_model
 from azx.export.inputs import Batch, InputSpec, parse_input
 from azx.export.interface import Interface, Named, PlaysTheGame, board_spec, interface_of
-from azx.export.locate import first_departure
+from azx.export.locate import _departs, first_departure
 from azx.export.mutants import mutants_check
 from azx.export.parity import compare, moves_check
 from azx.export.reference import Reference, reference_of
@@ -268,6 +268,13 @@ def test_the_first_node_that_departs_is_named_by_its_module(
     assert first_departure(residual.emitted, residual.reference) == "no single node departs"
     spoilt = Emitted(faulty(residual.emitted.graph, fault), residual.emitted.program)
     assert f"departs is in {path} (" in first_departure(spoilt, residual.reference)
+
+
+def test_a_mask_does_not_hide_what_departs_beside_it() -> None:
+    expected = np.array([-1e9, 0.5, 0.25], np.float32)
+    assert not _departs(expected, expected + np.float32([64, 0, 0]), 1e-5)
+    assert _departs(expected, expected + np.float32([0, 1e-3, 0]), 1e-5)
+    assert _departs(expected, np.float32([0.5, -1e9, 0.25]), 1e-5)
 
 
 def test_a_graph_that_does_not_run_has_no_node_to_blame(residual: Subject) -> None:

@@ -22,7 +22,13 @@ from azx.runtime import golden as golden_module
 from azx.runtime import modelfile
 from azx.runtime.contract import MASKED_LOGIT
 from azx.runtime.errors import ModelError
-from azx.runtime.golden import Golden, decode_golden, differences, encode_golden
+from azx.runtime.golden import (
+    Golden,
+    beyond_rounding,
+    decode_golden,
+    differences,
+    encode_golden,
+)
 from azx.runtime.modelfile import ModelCard, read_sealed, seal
 from azx.runtime.variant import MINI, STANDARD
 from azx.runtime.verify import Check, sample_boards, verify_model
@@ -329,14 +335,37 @@ def test_differences() -> None:
     assert differences(of(1, 2), of(1, 2.5)).tolist() == [0.0, 0.5]
     assert differences(of(nan, nan, 1), of(nan, 1, nan)).tolist() == [inf, inf, inf]
     assert differences(of(inf, inf, -inf), of(inf, -inf, 0)).tolist() == [0.0, inf, inf]
-    assert differences(of(-1e9, 1), of(-1e9 + 64, 1)).tolist() == [0.0, 0.0]  # a mask
-    assert differences(of(-1e9, 1), of(-1.1e9, 1))[0] > 1e7  # another one
-    assert differences(of(-1e9, 1), of(0, 1))[0] == 1e9
-    assert differences(of(-1e9, -2e9), of(-1e9 + 64, -2e9)).tolist() == [64.0, 0.0]  # numbers
-    assert differences(of(-1e9, inf), of(-1e9 + 64, inf)).tolist() == [64.0, 0.0]  # a number too
     assert differences(np.array([5000, 1]), np.array([5001, 1])).tolist() == [1.0, 0.0]
     with pytest.raises(ValueError, match="shape"):
         differences(of(1), of(1, 2))
+
+
+@pytest.mark.parametrize(
+    ("expected", "apart", "left"),
+    [
+        ([-1e9, 1], [64, 1e-3], [0, 1e-3]),  # a mask, and the number beside it
+        ([-1e9, 1], [1e8, 0], [1e8, 0]),  # another mask
+        ([-1e9, 1], [np.inf, np.inf], [np.inf, np.inf]),
+        ([-np.inf, 1], [np.inf, 0], [np.inf, 0]),
+        ([-1e9, 1], [5e-5, 0], [5e-5, 0]),  # within the bound: told as it is
+        ([900, 1], [2e-3, 0], [2e-3, 0]),  # a number
+    ],
+)
+def test_large_entries_may_be_off_by_their_own_rounding(
+    expected: list[float], apart: list[float], left: list[float]
+) -> None:
+    found = beyond_rounding(np.array(apart, dtype=float), np.array(expected, np.float32), 1e-4)
+    assert found.tolist() == left
+
+
+def test_float16_rounds_too_coarsely_to_be_let_go() -> None:
+    expected = np.array([30000, 12], np.float16)
+    assert beyond_rounding(np.array([180.0, 0]), expected, 1e-3).tolist() == [180.0, 0]
+    assert beyond_rounding(np.array([16.0, 0]), expected, 1e-3).tolist() == [0, 0]
+
+
+def test_whole_numbers_have_no_rounding() -> None:
+    assert beyond_rounding(np.array([1.0]), np.array([10**9]), 0.0).tolist() == [1.0]
 
 
 # Networks that do not play

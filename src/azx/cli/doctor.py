@@ -68,7 +68,7 @@ def doctor(
     """
     need_training_packages()
     reasons = declared(meant)
-    check_writable(json, html)
+    check_writable(json, html, read=(inputs, Path(target)))
     with busy("loading torch") as tell:
         from azx.export import audit
         from azx.export.report import as_html, audit_sections, figure_sections
@@ -84,7 +84,7 @@ def doctor(
 
     problems = found.problems(strict)
     verdict = (
-        f"{target} is not healthy: {counted(len(problems), 'problem')} in the table above"
+        f"{target} is not healthy: {counted(len(problems), 'problem')} in its findings"
         if problems
         else f"{target} is alive: {counted(len(found.parameters), 'parameter')}, no failures"
     )

@@ -102,7 +102,7 @@ def export(
     for path in reports:
         if path.suffix not in REPORTS:
             raise UsageError(f"--report writes {', '.join(REPORTS)}, found {path}")
-    check_writable(out, *reports)
+    check_writable(out, *reports, read=(inputs, Path(target)))
     with busy("loading torch") as tell:
         from azx.export.emit import OPSET
         from azx.export.gate import GateRefused, export_model

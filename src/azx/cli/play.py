@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -151,7 +152,7 @@ def play(
     many = games is not None or orders is not None
     if seed is not None and seed > LARGEST_SEED:
         raise UsageError(f"--seed is at most {LARGEST_SEED}, found {seed}")
-    _refuse_odd_pairs(many, human, workers, record, report, orders)
+    _refuse_odd_pairs(many, human, workers, record, report, (orders, model))
     budget = _budget(simulations, seconds, rollouts, root, one_ply)
     if seed is None:
         seed = 0 if many else secrets.randbelow(1_000_000)
@@ -199,7 +200,7 @@ def _refuse_odd_pairs(
     workers: int,
     record: Path | None,
     report: Path | None,
-    orders: Path | None,
+    read: Sequence[Path | None],
 ) -> None:
     """`UsageError` for options that do not go together, or files that could not be written."""
     if human and many:
@@ -212,7 +213,7 @@ def _refuse_odd_pairs(
         )
     if record is not None and record.suffix != ".npz":
         raise UsageError(f"--record writes a .npz file, found {record}")
-    check_writable(record, report, read=orders)
+    check_writable(record, report, read=read)
     if record is not None and record.exists():
         raise UsageError(
             f"{record} is there already, and its games would be lost: take another name, or remove "

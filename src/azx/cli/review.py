@@ -117,7 +117,7 @@ def review(
     """
     if simulations and rollouts:
         raise UsageError("--rollouts is a judge of its own: leave out --simulations")
-    check_writable(html, json, read=file)
+    check_writable(html, json, read=(file, model))
     games = read_games(file)
     first = game or 0
     if game is not None:
@@ -214,7 +214,7 @@ def _sum_lines(judged: Review) -> list[str]:
     return [
         f"foreseen at the start  {judged.to_come[0, 0]:7.1f}",
         f"luck of the draws      {judged.luck[0].sum():+7.1f}",
-        f"points given away      {-judged.mistakes[0].sum():+7.1f}",
+        f"points given away      {-judged.mistakes[0].sum():+z7.1f}",
         f"errors of judgement    {judged.errors[0].sum():+7.1f}",
         f"score                  {judged.games.scores()[0]:7.1f}",
         f"score without luck     {judged.without_luck[0]:7.1f}",
@@ -248,7 +248,8 @@ def _worst_turn(judged: Review, game: int) -> str:
     """The turn that gave away the most, and how much: `7 (-8.3)`."""
     mistakes = judged.mistakes[game]
     turn = int(mistakes.argmax())
-    return f"{turn + 1} (-{mistakes[turn]:.1f})" if mistakes[turn] > 0 else ""
+    given = f"{mistakes[turn]:.1f}"
+    return f"{turn + 1} (-{given})" if float(given) else ""
 
 
 def report_of(reviewed: Reviewed) -> dict[str, Any]:

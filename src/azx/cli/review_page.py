@@ -80,7 +80,7 @@ def _table(head: list[str], rows: list[str]) -> str:
 
 def _signed(points: float) -> str:
     """Points with a sign, coloured by it."""
-    return f'<span class="{"good" if points >= 0 else "bad"}">{points:+.1f}</span>'
+    return f'<span class="{"good" if points >= 0 else "bad"}">{points:+z.1f}</span>'
 
 
 def _overview(judged: Review, first: int) -> str:

@@ -175,12 +175,12 @@ def check_table(checks: Sequence[Check]) -> Table:
     return made
 
 
-def check_writable(*paths: Path | None, read: Path | None = None) -> None:
+def check_writable(*paths: Path | None, read: Sequence[Path | None] = ()) -> None:
     """`UsageError` now, rather than after the work, where one of `paths` cannot be written.
 
-    Or where two of them, or one and the file that is `read`, are the same: one would be lost.
+    Or where two of them, or one and a file that is `read`, are the same: one would be lost.
     """
-    taken = set() if read is None else {read.resolve()}
+    taken = {path.resolve() for path in read if path is not None}
     for path in paths:
         if path is None:
             continue
