@@ -10,7 +10,7 @@ from threading import Event
 import numpy as np
 import pytest
 import torch
-from conftest import ExactEvaluator
+from conftest import ExactEvaluator, PerfectPolicy
 from numpy.typing import NDArray
 from training_testing import network_of, torch_threads
 
@@ -273,6 +273,20 @@ def test_self_play_is_the_same_in_any_number_of_threads(simulations: int) -> Non
         if getattr(one, f.name) is not None:
             np.testing.assert_array_equal(getattr(one, f.name), getattr(three, f.name))
     assert turns[-1] == (3 * MINI.cells, 3 * MINI.cells)
+
+
+class _Certain(PerfectPolicy):
+    """Puts all its faith into the best cells, so that its values are those of its own policy."""
+
+    def evaluate(self, boards: NDArray[np.int8]) -> Evaluation:
+        answer = super().evaluate(boards)
+        return answer._replace(policy_logits=1e3 * answer.policy_logits)
+
+
+def test_perfect_values_foresee_every_turn(mini_solution: Solution) -> None:
+    found = measure(_Certain(mini_solution), 20)
+    np.testing.assert_allclose(found.one_ply, mini_solution.optimum, atol=1e-3)
+    np.testing.assert_allclose(found.bias, 0.0, atol=1e-3)
 
 
 class _Noting(TorchEvaluator):

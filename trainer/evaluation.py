@@ -45,7 +45,10 @@ def measure(evaluator: Evaluator, games: int, progress: Overall | None = None) -
     found = each_long_part(played, parts(games, PART), len(players) * games, progress)
     policy, one_ply = (_Played.joined(of_player) for of_player in zip(*found, strict=True))
     return Strength(
-        policy.without_luck, one_ply.without_luck, *explain(policy.to_come, policy.foreseen)
+        policy.without_luck,
+        one_ply.without_luck,
+        explained_variance(policy.to_come, policy.foreseen),
+        (policy.foreseen - policy.to_come_without_luck).mean(axis=0),
     )
 
 
@@ -54,6 +57,7 @@ class _Played(NamedTuple):
 
     without_luck: NDArray[np.float32]  # [N] scores
     to_come: NDArray[np.float64]  # [N, C] the points made from each move on
+    to_come_without_luck: NDArray[np.float64]  # [N, C] less the luck of the draws from there on
     foreseen: NDArray[np.float32]  # [N, C] and what was expected of them
 
     @classmethod
@@ -71,9 +75,14 @@ def _played(
 ) -> _Played:
     games = play_games(player, orders, keys, told)
     foreseen, luck = look_back(evaluator, games)
-    gains = games.gains().astype(np.float64)
-    to_come = gains[:, ::-1].cumsum(axis=1)[:, ::-1]
-    return _Played(games.scores() - luck.sum(axis=1), to_come, foreseen)
+    to_come = _from_each_on(games.gains())
+    without_luck = games.scores() - luck.sum(axis=1)
+    return _Played(without_luck, to_come, to_come - _from_each_on(luck), foreseen)
+
+
+def _from_each_on(by_turn: NDArray[np.generic]) -> NDArray[np.float64]:
+    """[N, C]: the sum of each turn and all later ones."""
+    return by_turn[:, ::-1].cumsum(axis=1, dtype=np.float64)[:, ::-1]
 
 
 def look_back(
@@ -102,15 +111,14 @@ def look_back(
     return foreseen, luck
 
 
-def explain(
+def explained_variance(
     made: NDArray[np.float64], foreseen: NDArray[np.float32]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Explained variance and bias [C] of the values [N, C] foreseen before each move.
+) -> NDArray[np.float64]:
+    """[C]: of the points made from each move on [N, C], the share that was `foreseen` [N, C].
 
-    1 - Var(made - foreseen) / Var(made), of the points made from there on [N, C]. The draws' luck
-    keeps it below 1, and it begins at 0: all games start from the same board.
+    1 - Var(made - foreseen) / Var(made). The draws' luck keeps it below 1, and it begins at 0: all
+    games start from the same board.
     """
-    error = made - foreseen
     variance = made.var(axis=0)
-    explained = 1.0 - error.var(axis=0) / np.where(variance > 0, variance, 1.0)
-    return np.where(variance > 0, explained, 0.0), -error.mean(axis=0)
+    explained = 1.0 - (made - foreseen).var(axis=0) / np.where(variance > 0, variance, 1.0)
+    return np.where(variance > 0, explained, 0.0)

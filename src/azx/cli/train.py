@@ -38,7 +38,7 @@ class _Screen:
     def __init__(self, console: Console, progress: Progress) -> None:
         self.console, self.progress = console, progress
         self.last_line = time.monotonic()
-        self.stage = 1
+        self.stage: int | None = None  # of the round before; none was yet
 
     def begins(self, done: int, of: int) -> None:
         """It sets out, with so many of its rounds done."""
@@ -58,9 +58,9 @@ class _Screen:
     def round(self, metrics: dict[str, Any], config: TrainConfig) -> None:
         """A whole round."""
         self.progress.update(self.task, completed=metrics["round"])
-        if metrics["stage"] > self.stage:
-            self.stage = metrics["stage"]
-            self.console.print(f"stage {self.stage} of {len(config.stages)}")
+        if self.stage is not None and metrics["stage"] > self.stage:
+            self.console.print(f"stage {metrics['stage']} of {len(config.stages)}")
+        self.stage = metrics["stage"]
         if "one_ply" not in metrics:
             self._go_on_saying(metrics)
             return
@@ -158,7 +158,7 @@ def train(
         ),
     ] = None,
 ) -> None:
-    """Train a network by self-play, or from recorded games.
+    """Train a network by self-play, from recorded games, or from another network.
 
     Before the first step the network is checked to be alive; a run that stops learning is stopped.
     Ctrl-C saves and ends with exit code 0; --resume goes on as if nothing had happened.
