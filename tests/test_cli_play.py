@@ -19,7 +19,7 @@ from azx.runtime.modelfile import read_model
 from azx.runtime.onnx_evaluator import OnnxEvaluator, open_model
 from azx.runtime.play import play_games, play_parts
 from azx.runtime.players import network_player
-from azx.runtime.records import read_games
+from azx.runtime.records import Games, read_games
 from azx.runtime.rollouts import RolloutPlayer, Rollouts
 from azx.runtime.search import Budget, Search, room
 from azx.runtime.search.tree import bytes_per_node
@@ -180,6 +180,19 @@ def test_every_file_needs_a_name_of_its_own(mini: Path, tmp_path: Path) -> None:
     assert net.read_bytes() == mini.read_bytes()
     refused(run(*many, "--seed", 2, "--record", one), "one.npz is there already", "remove it")
     assert one.read_bytes() == before
+
+
+def test_a_full_disk_does_not_take_the_figures_too(
+    mini: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, games: Games) -> None:
+        raise UsageError(f"cannot write {path}: No space left on device")
+
+    monkeypatch.setattr("azx.cli.play.write_games", full)
+    many = ("play", "--model", mini, "--games", 20, "--simulations", 0)
+    done = run(*many, "--record", tmp_path / "games.npz")
+    refused(done, "No space left on device")
+    assert "mean" in done.stdout
 
 
 def test_many_games_are_those_of_the_runtime(mini: Path, tmp_path: Path) -> None:

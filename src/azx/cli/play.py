@@ -181,12 +181,14 @@ def play(
     if many:
         crew = Crew(workers, load) if workers > 1 else None
         played = play_many(strategy, drawn, keys, crew, record)
-        keep(played.games)
         figures = report_of(strategy, played, workers, seed, orders)
-        if report is not None:
-            write_json(report, figures)
-            written.append(report)
-        say(console, *report_lines(figures))
+        try:
+            keep(played.games)
+            if report is not None:
+                write_json(report, figures)
+                written.append(report)
+        finally:  # a full disk does not take the figures too
+            say(console, *report_lines(figures))
     else:
         get_ready(strategy)
         say(console, *_heading(strategy, seed))
