@@ -181,15 +181,15 @@ def test_ctrl_c_while_all_is_loaded_ends_in_silence() -> None:
 def test_a_terminal_shows_how_far_the_compiling_is(mini: Path, tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "azx", "play", "--model", mini, "--simulations", "0"],
+        [sys.executable, "-m", "azx", "play", "--model", mini, "--simulations", "8"],
         env={**ENVIRONMENT, "TERM": "xterm", "NUMBA_CACHE_DIR": str(tmp_path)},
         stdout=subprocess.DEVNULL,
         stderr=theirs,
     )
     os.close(theirs)
     try:
+        # A search has enough to compile for any machine to be seen at it.
         said = read_until(ours, rb"compiling for this machine, this once: \d+ of \d+ functions")
-        assert process.wait(timeout=120) == 0
     finally:
         process.kill()
         process.wait()

@@ -158,7 +158,7 @@ def train(
         ),
     ] = None,
 ) -> None:
-    """Train a network by self-play, from recorded games, or from another network.
+    """Train a network by self-play, recorded games or a teacher.
 
     Before the first step the network is checked to be alive; a run that stops learning is stopped.
     Ctrl-C saves and ends with exit code 0; --resume goes on as if nothing had happened.
