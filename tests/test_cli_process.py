@@ -39,7 +39,7 @@ def test_a_pipe_gets_plain_text(mini: Path) -> None:
 
 
 def test_the_first_run_says_that_it_compiles(mini: Path, tmp_path: Path) -> None:
-    options = ("play", "--model", mini, "--simulations", 0, "--seed", 6)
+    options = ("play", "--model", mini, "--simulations", 8, "--seed", 6)
     nothing_yet = {"NUMBA_CACHE_DIR": str(tmp_path)}
     first, second = (azx_process(*options, env=nothing_yet) for _ in range(2))
     assert first.stderr == "compiling for this machine, this once (up to 20 s)\n"
