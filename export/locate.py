@@ -11,10 +11,10 @@ import torch
 from torch.fx import Interpreter, Node
 
 from azx.export.emit import Emitted
+from azx.export.outputs import ordinary
 from azx.export.reference import Reference
 from azx.runtime.answers import Arrays
 from azx.runtime.errors import first_line
-from azx.runtime.golden import LARGEST_ORDINARY
 from azx.runtime.sessions import open_session
 
 #: A node departs where it is off by this share of its largest entry; the second is tried where the
@@ -86,11 +86,9 @@ def _departs(expected: np.ndarray, found: np.ndarray, share: float) -> bool:
     finite = np.isfinite(one)
     if (finite != np.isfinite(other)).any():
         return True
-    size = np.abs(one)
-    ordinary = finite & (size < LARGEST_ORDINARY)
-    largest = size[ordinary if ordinary.any() else finite].max(initial=0.0)
+    size, numbers = np.abs(one), ordinary(torch.from_numpy(one)).numpy()
     # A mask's rounding is its own, not that of the numbers beside it.
-    allowed = share * np.where(ordinary, largest, np.maximum(largest, size))
+    allowed = share * np.where(numbers, size[numbers].max(initial=0.0), size)
     return bool((np.abs(one - other) > allowed)[finite].any())
 
 
