@@ -107,7 +107,7 @@ def test_chances_and_prospects_are_what_counting_says(variant: Variant) -> None:
     for row, board in enumerate(boards):
         left = np.flatnonzero(rules.tiles_left(variant, board[None])[0])
         draws = int((board < 0).sum())
-        alive = {}
+        alive, chances = {}, {}
         for line, cells in enumerate(variant.lines):
             axis = int(variant.tables.line_axis[line])
             lying = [variant.tile_digits[board[c], axis] for c in cells if board[c] >= 0]
@@ -123,6 +123,10 @@ def test_chances_and_prospects_are_what_counting_says(variant: Variant) -> None:
                 assert float(features.lines[row, 3, line, digit]) == pytest.approx(
                     expected, abs=1e-6
                 )
+                pays = variant.values[axis][digit] * len(cells)
+                chances[line, digit] = expected
+                promised = float(features.lines[row, 4, line, digit]) * encoding.dearest
+                assert promised == pytest.approx(expected * pays, abs=1e-4)
         gains = rules.all_gains(variant, board[None])[0][left].sum(axis=0)
         for cell in np.flatnonzero(board < 0):
             suits = np.array(
@@ -137,9 +141,28 @@ def test_chances_and_prospects_are_what_counting_says(variant: Variant) -> None:
             pairs = [(suits[:, [a, b]].all(axis=1)).sum() for a, b in ((0, 1), (0, 2), (1, 2))]
             expected = np.array([*pairs, suits.all(axis=1).sum()]) / variant.tiles
             np.testing.assert_allclose(features.prospects[row, :4, cell], expected, rtol=1e-6)
+            told = features.suits[row, cell, left].numpy()
+            kinds = [
+                suits[:, list(axes)].all(axis=1) for axes in ((0, 1), (0, 2), (1, 2), (0, 1, 2))
+            ]
+            np.testing.assert_array_equal(told, np.stack(kinds, axis=1))
+            for tile, promised in zip(left, features.promised[row, left, cell], strict=True):
+                of_lines = [
+                    chances[line, digit] * variant.values[axis][digit] * len(variant.lines[line])
+                    for axis, line in enumerate(variant.tables.cell_lines[cell])
+                    for digit in [int(variant.tile_digits[tile, axis])]
+                ]
+                assert float(promised) * encoding.dearest == pytest.approx(sum(of_lines), abs=1e-3)
             scale = encoding.dearest * encoding.widest
             assert float(features.prospects[row, 4, cell]) * scale == pytest.approx(gains[cell])
-        assert not features.prospects[row][:, torch.from_numpy(board >= 0)].any()
+        filled, gone = torch.from_numpy(board >= 0), np.setdiff1d(np.arange(variant.tiles), left)
+        assert not features.prospects[row][:, filled].any()
+        assert not features.suits[row, filled].any()
+        assert not features.suits[row][:, gone].any()
+        assert not features.promised[row][:, filled].any()
+        assert not features.promised[row, gone].any()
+        wanted = features.suits[row, :, :, 3].sum(dim=0)
+        torch.testing.assert_close(features.wanted[row] * encoding.longest, wanted)
 
 
 def test_turned_features_are_those_of_the_turned_board() -> None:

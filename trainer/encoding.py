@@ -15,7 +15,10 @@ from torch import Tensor, nn
 from azx.runtime.variant import AXES, Variant
 
 #: Features of each line and number, and of each empty cell: `Features.lines` and `.prospects`.
-OF_LINE, OF_CELL = 4, 5
+OF_LINE, OF_CELL = 5, 5
+
+#: Features of each empty cell and tile: `Features.suits` and `.promised`.
+OF_TILE = 5
 
 
 class Features(NamedTuple):
@@ -26,11 +29,17 @@ class Features(NamedTuple):
     tiles_left: Tensor  # [B, T] 1 for tiles that may still come
     numbers_left: Tensor  # [B, N] tiles left with this number, as a share
     #: [B, OF_LINE, L, N / A] each line and number: possible; tiles lying; surplus of tiles; the
-    #: chance that as many as are wanted will be drawn
+    #: chance that as many as are wanted will be drawn; that chance times the points it wins
     lines: Tensor
     #: [B, OF_CELL, C] each empty cell: tiles left that suit two of its lines, by pair, and all
     #: three; the points that the next tile would win there, in the mean
     prospects: Tensor
+    #: [B, C, T, 4] each empty cell and tile left: 1 where it suits two of the cell's lines, by
+    #: pair, and all three
+    suits: Tensor
+    #: [B, T, C] points of the cell's lines that the tile suits, each times the chance of it
+    promised: Tensor
+    wanted: Tensor  # [B, T] empty cells that the tile suits on all three lines, by the longest line
     gains: Tensor  # [B, T, C] points that each placement on an empty cell wins at once
     empty_cells: Tensor  # [B] how many
 
@@ -40,8 +49,9 @@ class BoardEncoding(nn.Module):
 
     The line features tell, for each line and each number of its axis, whether it can still be
     completed with that number, how many such tiles lie there, how many more such tiles are left
-    than the line has empty cells, and how likely enough of them are drawn. They halve the games
-    that learning takes. The prospects tell of each empty cell what is left for it.
+    than the line has empty cells, how likely enough of them are drawn, and what that is worth. They
+    halve the games that learning takes. The prospects tell of each empty cell what is left for it,
+    and tile by tile what suits it: which cells want the same tile is hard to find out otherwise.
     """
 
     def __init__(self, variant: Variant) -> None:
@@ -58,12 +68,14 @@ class BoardEncoding(nn.Module):
         number_on_line = torch.zeros(variant.cells, numbers, lines, widest)
         number_of_line = torch.zeros(numbers, lines, widest)
         points = torch.zeros(lines, widest, variant.tiles, variant.cells)
+        pays = torch.zeros(lines, widest)
         for line, cells in enumerate(variant.lines):
             axis = int(variant.tables.line_axis[line])
             for digit, number in enumerate(variant.values[axis]):
+                pays[line, digit] = float(number * len(cells))
                 matching = torch.from_numpy(variant.tile_digits[:, axis] == digit)
                 for cell in cells:
-                    points[line, digit, matching, cell] = float(number * len(cells))
+                    points[line, digit, matching, cell] = pays[line, digit]
             for digit in range(widest):
                 number_on_line[list(cells), axis * widest + digit, line, digit] = 1.0
                 number_of_line[axis * widest + digit, line, digit] = 1.0
@@ -72,7 +84,7 @@ class BoardEncoding(nn.Module):
         self.longest = float(2 * variant.radius + 1)
         self.most = float(shows.sum(dim=0).max())
         self.turned_lines = list(variant.turned_lines)
-        self.tiles, self.dearest = float(variant.tiles), float(points.max())
+        self.tiles, self.dearest = float(variant.tiles), float(pays.max())
         constants = {
             "enough": _chances_of_enough(variant, int(self.longest), int(self.most)).flatten(1),
             "tile_ids": torch.arange(variant.tiles, dtype=torch.int8),
@@ -81,6 +93,7 @@ class BoardEncoding(nn.Module):
             "number_on_line": number_on_line.reshape(variant.cells * numbers, lines * widest),
             "number_of_line": number_of_line.reshape(numbers, lines * widest),
             "length": on_line.sum(dim=0),
+            "pays": pays / pays.max(),
             "points": points.reshape(lines * widest, variant.tiles * variant.cells),
         }
         for name, constant in constants.items():
@@ -92,12 +105,14 @@ class BoardEncoding(nn.Module):
         self.number_on_line: Tensor
         self.number_of_line: Tensor
         self.length: Tensor
+        self.pays: Tensor
         self.points: Tensor
 
     def forward(self, board: Tensor) -> Features:
         """From int8 [B, C]."""
         lies = (board.unsqueeze(-1) == self.tile_ids).to(self.shows.dtype)  # [B, C, T]
         filled = (board >= 0).to(self.shows.dtype)
+        empty = 1.0 - filled
         tiles_left = 1.0 - lies.sum(dim=1)
         cells = lies @ self.shows
         numbers_left = tiles_left @ self.shows
@@ -107,31 +122,35 @@ class BoardEncoding(nn.Module):
         possible = (lying == filled_on_line).to(lying.dtype)
         wanted = self.length.unsqueeze(-1) - filled_on_line
         surplus = (numbers_left @ self.number_of_line).reshape(by_line) - wanted
-        empty_cells = (1.0 - filled).sum(dim=1)
-        enough = self._enough(empty_cells, numbers_left, wanted)
+        empty_cells = empty.sum(dim=1)
+        enough = possible * self._enough(empty_cells, numbers_left, wanted)
         lines = torch.stack(
             (
                 possible,
                 possible * lying / self.longest,
                 possible * surplus / self.most,
-                possible * enough,
+                enough,
+                enough * self.pays,
             ),
             dim=1,
         )
         # A line with one cell left and one number pays number x length for the tile that ends it.
-        pays = (possible * (wanted == 1.0).to(possible.dtype)).flatten(1)
-        gains = (pays @ self.points).reshape(-1, *self.gains_shape)
-        gains = gains * (1.0 - filled).unsqueeze(1)
-        suiting = self._suiting(possible.flatten(1), tiles_left)
+        ends = possible * (wanted == 1.0).to(possible.dtype)
+        gains = self._of_placements(ends) * empty.unsqueeze(1)
+        promised = self._of_placements(enough) / self.dearest
+        suits = self._suits(possible.flatten(1), tiles_left) * empty[:, :, None, None]
+        suiting = suits.sum(dim=2).transpose(1, 2) / self.tiles
         next_gain = (tiles_left.unsqueeze(1) @ gains) / (self.dearest * self.widest)
-        prospects = torch.cat((suiting, next_gain), dim=1)
         return Features(
             cells,
             filled,
             tiles_left,
             numbers_left / self.most,
             lines,
-            prospects * (1.0 - filled).unsqueeze(1),
+            torch.cat((suiting, next_gain), dim=1),
+            suits,
+            promised * tiles_left.unsqueeze(2) * empty.unsqueeze(1),
+            suits[..., 3].sum(dim=1) / self.longest,
             gains,
             empty_cells,
         )
@@ -143,6 +162,8 @@ class BoardEncoding(nn.Module):
             filled=features.filled.flip(1),
             lines=features.lines[:, :, self.turned_lines],
             prospects=features.prospects.flip(2),
+            suits=features.suits.flip(1),
+            promised=features.promised.flip(2),
             gains=features.gains.flip(2),
         )
 
@@ -155,8 +176,12 @@ class BoardEncoding(nn.Module):
         of_lines = of_lines.unflatten(2, (self.lines, self.widest))
         return (of_lines * _one_hot(wanted, int(self.longest) + 1).movedim(3, 1)).sum(dim=1)
 
-    def _suiting(self, possible: Tensor, tiles_left: Tensor) -> Tensor:
-        """[B, 4, C] shares of the tiles left whose numbers its lines can still be completed with.
+    def _of_placements(self, lines: Tensor) -> Tensor:
+        """[B, T, C] what each placement wins: its lines' points for its numbers, times `lines`."""
+        return (lines.flatten(1) @ self.points).reshape(-1, *self.gains_shape)
+
+    def _suits(self, possible: Tensor, tiles_left: Tensor) -> Tensor:
+        """[B, C, T, 4] 1 for tiles left whose numbers a cell's lines can still be completed with.
 
         On axes 0 and 1, 0 and 2, 1 and 2, and on all three.
         """
@@ -170,7 +195,7 @@ class BoardEncoding(nn.Module):
         first_left = first * tiles_left.unsqueeze(1)
         pair = first_left * second
         kinds = (pair, first_left * third, second * third * tiles_left.unsqueeze(1), pair * third)
-        return torch.stack([kind.sum(dim=2) for kind in kinds], dim=1) / self.tiles
+        return torch.stack(kinds, dim=3)
 
 
 def _one_hot(counts: Tensor, kinds: int) -> Tensor:

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn.functional import layer_norm
 
 from azx.runtime.variant import AXES, Variant
-from azx.trainer.encoding import OF_CELL, OF_LINE, Features
+from azx.trainer.encoding import OF_CELL, OF_LINE, OF_TILE, Features
 
 
 class Told(NamedTuple):
@@ -42,7 +42,11 @@ class VectorGroupNorm(nn.GroupNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         """By torch's layer norm, which is the same with one group."""
-        return layer_norm(x, (self.num_channels,), self.weight, self.bias, self.eps)
+        normed = layer_norm(x, (self.num_channels,), self.weight, self.bias, self.eps)
+        # Several products follow: autocast would cast it for each of them anew.
+        if torch.is_autocast_enabled(x.device.type):
+            return normed.to(torch.get_autocast_dtype(x.device.type))
+        return normed
 
 
 class Norms(nn.Module):
@@ -80,6 +84,11 @@ class ByAxis(nn.Module):
 
 class Step(nn.Linear):
     """The last map of a block, whose answer is added to what was known: it begins small."""
+
+    def added(self, known: Tensor, heard: Tensor) -> Tensor:
+        """`known` and what this makes of `heard`."""
+        # A sum of numbers of two kinds takes torch four times as long.
+        return known + self(heard).to(known.dtype)
 
 
 class Incidence(nn.Module):
@@ -180,9 +189,9 @@ class LineBlock(nn.Module):
             + self.board_of_lines(self.incidence.mean_of_lines(lines))
         )
         return Told(
-            told.cells + self.cell_step(self.act(to_cells)),
-            told.lines + self.line_step(self.act(to_lines)),
-            told.board + self.board_step(self.act(to_board)),
+            self.cell_step.added(told.cells, self.act(to_cells)),
+            self.line_step.added(told.lines, self.act(to_lines)),
+            self.board_step.added(told.board, self.act(to_board)),
         )
 
 
@@ -206,9 +215,10 @@ class LineTrunk(nn.Module):
         self.place_of_cell: Tensor  # [C] which row of `cell_place` each cell begins with
         self.place_of_line: Tensor  # [L]
         incidence = Incidence(variant)
-        self.cell_stem = nn.Linear(AXES * widest + 1 + OF_CELL, width, bias=False)
+        of_cell = AXES * widest + 1 + OF_CELL + OF_TILE * variant.tiles
+        self.cell_stem = nn.Linear(of_cell, width, bias=False)
         self.line_stem = ByAxis(OF_LINE * widest + widest, width)
-        self.board_stem = nn.Linear(variant.tiles + AXES * widest, width)
+        self.board_stem = nn.Linear(2 * variant.tiles + AXES * widest, width)
         self.cell_place = nn.Embedding(variant.cells // 2 + 1, width)
         self.line_place = nn.Embedding(len(line_places), width)
         self.blocks = nn.ModuleList(LineBlock(width, incidence) for _ in range(blocks))
@@ -222,13 +232,20 @@ class LineTrunk(nn.Module):
     def begin(self, features: Features) -> Told:
         """What is known before anything is heard, from features of B boards."""
         cells = torch.cat(
-            (features.cells, features.filled.unsqueeze(2), features.prospects.transpose(1, 2)), 2
+            (
+                features.cells,
+                features.filled.unsqueeze(2),
+                features.prospects.transpose(1, 2),
+                features.suits.flatten(2),
+                features.promised.transpose(1, 2),
+            ),
+            dim=2,
         ).transpose(0, 1)
         # [B, K, L, N / A] to [L, B, K x N / A], and beside it the tiles left of the axis's numbers.
         lines = features.lines.permute(2, 0, 1, 3).flatten(2)
         left = features.numbers_left.unflatten(1, (AXES, -1)).transpose(0, 1)
         left = left.repeat_interleave(len(lines) // AXES, dim=0)
-        board = torch.cat((features.tiles_left, features.numbers_left), dim=1)
+        board = torch.cat((features.tiles_left, features.numbers_left, features.wanted), dim=1)
         return Told(
             self.cell_stem(cells) + self.cell_place(self.place_of_cell).unsqueeze(1),
             self.line_stem(torch.cat((lines, left), dim=2))
