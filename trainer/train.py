@@ -15,6 +15,7 @@ from azx.runtime.records import Games, read_games, write_games
 from azx.trainer.checkpoint import load_network, read_checkpoint
 from azx.trainer.config import TrainConfig
 from azx.trainer.journal import Journal, layer_statistics
+from azx.trainer.memory import keep_memory
 from azx.trainer.preflight import preflight
 from azx.trainer.teacher import MODEL, kept_teacher, read_teacher
 from azx.trainer.training import Reporter, Training
@@ -166,6 +167,7 @@ def _alone_in(run: Path) -> Iterator[None]:
 
 
 def _loop(training: Training, reporter: Reporter, stop: Callable[[], bool]) -> Outcome:
+    keep_memory()
     config = training.config
     watchdog = Watchdog(training.learner.network)
     saved = -SAVE_EVERY
