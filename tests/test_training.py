@@ -16,6 +16,7 @@ from conftest import ExactEvaluator
 from training_testing import SMALL, Silent, network_of, zero_every_vector
 
 from azx.cli.reports.run import is_training
+from azx.export import Audit
 from azx.runtime.errors import CheckFailed, UsageError
 from azx.runtime.play import play_games
 from azx.runtime.players import GreedyPlayer, OnePlyPlayer
@@ -231,7 +232,7 @@ def test_a_filesystem_without_locks_is_named(
     ("trunk", "why"),
     [
         ("dense", r"not fit to train: .*norm"),
-        ("lines", "the network does not use what it sees"),
+        ("lines", r"not fit to train: trunk\.norms\..* the same for every row"),
         ("conv", r"not fit to train: .*norm"),
     ],
 )
@@ -240,6 +241,16 @@ def test_the_original_bug_never_takes_a_step(trunk: str, why: str) -> None:
     assert preflight(network, 0).learnt < 1.0
     zero_every_vector(network)
     with pytest.raises(CheckFailed, match=why):
+        preflight(network, 0)
+
+
+def test_a_network_that_learns_nothing_of_one_batch_never_takes_a_step(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    network = network_of(STANDARD, "lines", width=16)
+    zero_every_vector(network)
+    monkeypatch.setattr(Audit, "problems", lambda *_, **__: [])
+    with pytest.raises(CheckFailed, match="the network does not use what it sees"):
         preflight(network, 0)
 
 
