@@ -129,9 +129,9 @@ class Learner:
         parts = batch.parts(PART)
         found = each_part(self._judged, parts)
         shares = [len(part) / len(batch) for part in parts]
-        gradients = zip(*(gradient for _, gradient in found), strict=True)
-        for parameter, of_parts in zip(self.network.parameters(), gradients, strict=True):
-            parameter.grad = _weighted(of_parts, shares)
+        gradients = _mean([gradient for _, gradient in found], shares)
+        for parameter, gradient in zip(self.network.parameters(), gradients, strict=True):
+            parameter.grad = gradient
         norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip)
         for optimizer in self.optimizers.values():
             optimizer.step()
@@ -141,8 +141,7 @@ class Learner:
                 list(self.network.parameters()),
                 self.config.average_rate,
             )
-        by_name = zip(*(of_part for of_part, _ in found), strict=True)
-        return StepReport(Losses(*(_weighted(loss, shares) for loss in by_name)), float(norm))
+        return StepReport(Losses(*_mean([of_part for of_part, _ in found], shares)), float(norm))
 
     def _judged(self, part: Samples) -> tuple[Losses, tuple[Tensor, ...]]:
         """The losses of a part of a batch, and the gradient of their total by parameter."""
@@ -189,9 +188,12 @@ def optimizers_of(network: PolicyValueNetwork, config: LearningConfig) -> dict[s
     return optimizers
 
 
-def _weighted(of_parts: Sequence[Tensor], shares: list[float]) -> Tensor:
-    """The mean of what was found for each part, by the parts' shares."""
-    return torch.stack([share * f for share, f in zip(shares, of_parts, strict=True)]).sum(dim=0)
+def _mean(of_parts: Sequence[Sequence[Tensor]], shares: Sequence[float]) -> list[Tensor]:
+    """Tensor by tensor the mean of what was found for each part, by the parts' shares."""
+    mean = list(torch._foreach_mul(list(of_parts[0]), shares[0]))
+    for tensors, share in zip(of_parts[1:], shares[1:], strict=True):
+        torch._foreach_add_(mean, list(tensors), alpha=share)
+    return mean
 
 
 def choose_precision(name: str) -> torch.dtype:
