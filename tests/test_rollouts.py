@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from conftest import ExactEvaluator, PerfectPolicy, random_boards
 from made_up import MICRO, HashEvaluator
 from numpy.typing import NDArray
@@ -263,7 +264,12 @@ def test_a_cell_and_its_image_are_played_out_once() -> None:
     boards, tiles = STANDARD.empty_boards(3), np.array([3, 26, 5], dtype=np.int8)
     boards[1, 9] = 7
     boards[2, 8] = 7
-    player = RolloutPlayer(TorchEvaluator(network_of(STANDARD)), Rollouts(200))
+    network = network_of(STANDARD)
+    with torch.no_grad():  # cells 6 and 12, each the other's image, are the candidates
+        network.heads.q.weight.zero_()
+        network.heads.q.bias.zero_()
+        network.heads.q.bias.view(STANDARD.tiles, STANDARD.cells)[:, [6, 12]] = 1.0
+    player = RolloutPlayer(TorchEvaluator(network), Rollouts(200))
     found = player.worth(boards, tiles, game_keys(6, 3))
     images = np.arange(STANDARD.cells) > 9
     assert (found.rollouts[:, ~images].sum(axis=1) > 0).all()
