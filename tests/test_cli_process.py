@@ -44,6 +44,7 @@ def test_the_first_run_says_that_it_compiles(mini: Path, tmp_path: Path) -> None
     first, second = (azx_process(*options, env=nothing_yet) for _ in range(2))
     assert first.stderr == "compiling for this machine, this once (up to 20 s)\n"
     assert second.stderr == ""
+    assert (first.returncode, second.returncode) == (0, 0)
     assert first.stdout == second.stdout
 
 

@@ -93,7 +93,7 @@ class BoardEncoding(nn.Module):
             "number_on_line": number_on_line.reshape(variant.cells * numbers, lines * widest),
             "number_of_line": number_of_line.reshape(numbers, lines * widest),
             "length": on_line.sum(dim=0),
-            "pays": pays / pays.max(),
+            "pays": pays / self.dearest,
             "points": points.reshape(lines * widest, variant.tiles * variant.cells),
         }
         for name, constant in constants.items():
