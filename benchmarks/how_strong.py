@@ -76,13 +76,13 @@ def line_kinds(variant: Variant) -> tuple[list[int], list[int]]:
     return lengths, sorted({number for values in variant.values for number in values})
 
 
-def ladder_rungs(card: Path, sha256: str) -> list[Rung]:
+def ladder_rungs(card: Path, sha256: str, turns: int) -> list[Rung]:
     """One ply and the searches on the model's card; `SystemExit` where it is of another model."""
     found: dict[str, Any] = json.loads(card.read_text())
     if found["sha256"] != sha256:
         raise SystemExit(f"{card} is of another model, {found['sha256'][:12]}: write it anew first")
     return [
-        Rung(name, _strength(figure), 1000 / figure["games_per_second"] / 19, origin_of(figure))
+        Rung(name, _strength(figure), 1000 / figure["games_per_second"] / turns, origin_of(figure))
         for name, figure in found["figures"].items()
         if name != "policy"
     ]
@@ -189,9 +189,9 @@ def main() -> None:
     commit = this_commit()  # before the figures are written
     evaluator = open_model(arguments.model, provider="cpu")
     variant, sha256 = evaluator.variant, evaluator.model.sha256
-    rungs = ladder_rungs(arguments.model.with_suffix(".json"), sha256)
+    rungs = ladder_rungs(arguments.model.with_suffix(".json"), sha256, variant.cells)
     orders = read_orders(arguments.orders, variant)
-    peers = read_peers(arguments.peers)
+    peers = read_peers(arguments.peers, len(orders))
     keys = game_keys(0, len(orders))
     played = {
         player.name: play_games(player, orders, keys)

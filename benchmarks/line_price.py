@@ -101,7 +101,7 @@ def surprises(variant: Variant, orders: NDArray[np.int8]) -> NDArray[np.float64]
     return found
 
 
-def prices_until(theta: NDArray[np.float64], surprise: NDArray[np.float64]) -> NDArray[np.float64]:
+def prices_until(theta: NDArray[np.floating], surprise: NDArray[np.float64]) -> NDArray[np.float64]:
     """float64, as theta: what a line pays from turn 1 to turn t inclusive, for one order."""
     return np.cumsum(theta * surprise, axis=-1)
 

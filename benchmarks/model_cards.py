@@ -16,7 +16,6 @@ beside the optimum.
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import time
 from pathlib import Path
@@ -27,6 +26,7 @@ from measured import measured_here
 from numpy.typing import NDArray
 from search_ladder import shown_name
 
+from azx.runtime.bench.scores import read_scores
 from azx.runtime.bench.strength import orders_hash
 from azx.runtime.evaluator import Evaluator
 from azx.runtime.files import write_json, write_text
@@ -140,13 +140,10 @@ def exact_figures(evaluator: Evaluator) -> dict[str, Any]:
     return figures
 
 
-def read_peers(path: Path | None) -> dict[str, NDArray[np.int64]]:
-    """Scores by player from a CSV with a column for each."""
-    if path is None:
-        return {}
-    with path.open() as stream:
-        rows = list(csv.DictReader(stream))
-    return {name: np.array([int(row[name]) for row in rows]) for name in rows[0]}
+def read_peers(path: Path | None, games: int) -> dict[str, NDArray[np.int64]]:
+    """Others' whole scores [games] by player; none without a file."""
+    found = read_scores(path, games) if path is not None else {}
+    return {name: scores[:games].astype(np.int64) for name, scores in found.items()}
 
 
 def rows(figures: dict[str, Any]) -> list[str]:
@@ -241,7 +238,7 @@ def main() -> None:
         if arguments.orders is None:
             parser.error(f"a model of {evaluator.variant.name} needs --orders")
         orders = read_orders(arguments.orders, evaluator.variant)
-        peers = read_peers(arguments.peers)
+        peers = read_peers(arguments.peers, len(orders))
         figures = figures_of_before(card_file, evaluator.model.sha256, arguments.drop)
         figures |= {"policy": policy_strength(evaluator, orders, peers)}
         if arguments.ladder:

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from azx.cli.review import judge_of
-from azx.runtime.models import shipped_model
+from azx.runtime.models import model_file
 from azx.runtime.onnx_evaluator import open_model
 from azx.runtime.records import read_games
 from azx.runtime.review import Totals, review_games
@@ -40,7 +40,7 @@ def main() -> None:
     arguments = parser.parse_args()
     games = read_games(arguments.games)
     listed = json.loads(arguments.games.read_text())
-    model = arguments.model or shipped_model(games.variant.name)
+    model = model_file(arguments.model, games.variant.name)
     evaluator = open_model(model, games.variant, provider="cpu")
     how, judge = judge_of(evaluator, 0, arguments.rollouts)
     totals = review_games(games, judge).totals

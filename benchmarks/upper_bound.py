@@ -36,7 +36,7 @@ from line_price import (
 from numpy.typing import NDArray
 
 from azx.cli.terminal import counting
-from azx.runtime.files import write_json
+from azx.runtime.files import whole_file, write_json
 from azx.runtime.rules import scores
 from azx.runtime.seeds import draw_orders, game_keys
 from azx.runtime.solver import solve
@@ -51,7 +51,7 @@ SEED, FIT_SEED, FIT_ROUNDS = 1, 2, 200
 ANNEALINGS, SWAPS = 3, 200_000
 
 
-def fitted(variant: Variant) -> NDArray[np.float64]:
+def fitted(variant: Variant) -> NDArray[np.float32]:
     """The theta of the line price, fitted once and then kept in the results."""
     path = RESULTS / f"line_price_{variant.name}.npz"
     if path.exists():
@@ -60,8 +60,9 @@ def fitted(variant: Variant) -> NDArray[np.float64]:
     find = enumerated if variant == MINI else annealed
     with counting("fitting the price", FIT_ROUNDS) as count:
         theta = fit_theta(variant, FIT_SEED, find, FIT_ROUNDS, progress=lambda bound: count(1))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez_compressed(path, theta=theta.astype(np.float32))
+    theta = theta.astype(np.float32)  # as it is read again
+    with whole_file(path) as temporary, temporary.open("wb") as stream:
+        np.savez_compressed(stream, theta=theta)
     return theta
 
 

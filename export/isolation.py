@@ -25,7 +25,7 @@ def random_numbers_kept(seed: int) -> Iterator[None]:
         with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
             torch.manual_seed(seed)
             random.seed(seed)
-            np.random.seed(seed)  # noqa: NPY002 - what a stranger's forward may draw from
+            np.random.seed(seed % 2**32)  # noqa: NPY002 - what a stranger's forward may draw from
             yield
     finally:
         random.setstate(python)

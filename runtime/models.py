@@ -43,5 +43,10 @@ def named_model(model: Path) -> Path:
     )
 
 
+def model_file(model: Path | None, variant_name: str) -> Path:
+    """The file that `model` names, or without one what comes with azx for this variant."""
+    return shipped_model(variant_name) if model is None else named_model(model)
+
+
 def _shipped() -> str:
     return ", ".join(sorted(path.stem for path in MODELS.glob("*.onnx"))) or "none at all"

@@ -31,13 +31,13 @@ MOVE = re.compile(rf"{NUMBER}\s*,\s*\[\s*{NUMBER}\s*,\s*{NUMBER}\s*,\s*{NUMBER}\
 
 @dataclass(frozen=True)
 class Games:
-    """N finished games. `policy` and `value` are what the player thought, where it was kept."""
+    """N finished games."""
 
     variant: Variant
     orders: NDArray[np.int8]  # [N, C] the tiles in the order of their drawing
     cells: NDArray[np.int8]  # [N, C] where each was laid
-    policy: NDArray[np.float16] | None = None  # [N, C, C] per move, over the cells
-    value: NDArray[np.float32] | None = None  # [N, C] points foreseen to come, before each move
+    #: [N, C, C] how likely each cell was to be chosen, where a record says so: it is learnt from.
+    policy: NDArray[np.floating] | None = None
 
     def __len__(self) -> int:
         return len(self.orders)
@@ -49,7 +49,6 @@ class Games:
             self.orders[rows],
             self.cells[rows],
             None if self.policy is None else self.policy[rows],
-            None if self.value is None else self.value[rows],
         )
 
     def boards(self) -> NDArray[np.int8]:
@@ -113,14 +112,11 @@ def check_games(games: Games, where: str) -> Games:
             f"{where}: game {wrong[0]} does not fill each of the {size} cells once: "
             f"{cells[wrong[0]].tolist()}"
         )
-    for name, array, shape in (
-        ("policy", games.policy, (len(games), size, size)),
-        ("value", games.value, (len(games), size)),
+    policy, shape = games.policy, (len(games), size, size)
+    if policy is not None and (
+        policy.dtype.kind != "f" or policy.shape != shape or not np.isfinite(policy).all()
     ):
-        if array is not None and (
-            array.dtype.kind != "f" or array.shape != shape or not np.isfinite(array).all()
-        ):
-            raise RecordError(f"{where}: {name} must be finite and {list(shape)}")
+        raise RecordError(f"{where}: policy must be finite and {list(shape)}")
     return replace(games, orders=orders, cells=np.ascontiguousarray(cells, dtype=np.int8))
 
 
@@ -150,12 +146,11 @@ def write_games(path: Path, games: Games) -> None:
     """Write a record `.npz`, whole or not at all."""
     if Path(path).suffix != ".npz":
         raise UsageError(f"{path}: a record is a .npz file")
-    learnt = {"policy": games.policy, "value": games.value}
     arrays = {
         "variant": np.frombuffer(json.dumps(games.variant.to_json()).encode(), dtype=np.uint8),
         "orders": games.orders,
         "cells": games.cells,
-        **{name: array for name, array in learnt.items() if array is not None},
+        **({} if games.policy is None else {"policy": games.policy}),
     }
     with whole_file(path) as temporary, temporary.open("wb") as stream:
         np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
@@ -179,9 +174,7 @@ def _games_of(path: Path, data: bytes) -> Games:
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         variant = variant_from_json(json.loads(arrays["variant"].tobytes()))
-        games = Games(
-            variant, arrays["orders"], arrays["cells"], arrays.get("policy"), arrays.get("value")
-        )
+        games = Games(variant, arrays["orders"], arrays["cells"], arrays.get("policy"))
     except UsageError as error:
         raise RecordError(f"{path}: {error}") from error
     except Exception as error:  # as above, and from the archive and its compression

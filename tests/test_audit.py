@@ -315,7 +315,8 @@ def test_nothing_of_the_module_changes() -> None:
 
 
 def test_the_same_seed_gives_the_same_audit_as_strict_json() -> None:
-    first, second = (audit(seeded("dropout"), ROWS, seed=3).to_json() for _ in range(2))
+    large = 2**40 + 3  # more than numpy's generator takes
+    first, second = (audit(seeded("dropout"), ROWS, seed=large).to_json() for _ in range(2))
     assert first == second
     assert first["learning"]["learnt"] < first["learning"]["ignoring"]
     told = json.loads(json.dumps(audit(seeded("NaN in a parameter"), ROWS).to_json()))

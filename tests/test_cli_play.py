@@ -177,6 +177,12 @@ def test_every_file_needs_a_name_of_its_own(mini: Path, tmp_path: Path) -> None:
     own = ("--model", net)
     refused(run("play", *own, "--games", 2, "--report", net), "net.onnx is named twice")
     refused(run("review", one, *own, "--html", net), "net.onnx is named twice")
+    refused(run("bench", "search", *own, "--json", net), "net.onnx is named twice")
+    strength = ("bench", "strength", *own, "--orders", one)
+    refused(run(*strength, "--json", one), "one.npz is named twice")
+    page = tmp_path / "bench.json"
+    both = ("--json", page, "--report", page)
+    refused(run("bench", "all", *own, *both), "bench.json is named twice")
     assert net.read_bytes() == mini.read_bytes()
     refused(run(*many, "--seed", 2, "--record", one), "one.npz is there already", "remove it")
     assert one.read_bytes() == before

@@ -61,6 +61,21 @@ def test_what_is_to_be_written_is_written_though_nobody_listens(mini: Path, tmp_
     assert report.exists()
 
 
+def test_work_goes_on_though_nobody_listens_to_its_progress(tmp_path: Path) -> None:
+    work = (
+        "from pathlib import Path; from azx.cli.terminal import stderr, warn\n"
+        "warn('lost'); stderr().print('lost too'); Path('made').touch()"
+    )
+    reads, writes = os.pipe()
+    os.close(reads)
+    with os.fdopen(writes) as nobody:
+        done = subprocess.run(
+            [sys.executable, "-c", work], env=ENVIRONMENT, stderr=nobody, cwd=tmp_path
+        )
+    assert done.returncode == 0
+    assert (tmp_path / "made").exists()
+
+
 def test_a_report_may_go_into_a_pipe(mini: Path) -> None:
     many = ("play", "--model", mini, "--games", 3, "--simulations", 0)
     done = azx_process(*many, "--report", "/dev/stdout")

@@ -42,10 +42,10 @@ def test_a_figure_says_where_it_was_measured(card: Path) -> None:
 
 
 def test_the_page_has_the_rungs_of_the_card(card: Path) -> None:
-    rungs = ladder_rungs(card, "1234")
+    rungs = ladder_rungs(card, "1234", 19)
     assert ladder_rows(rungs)[2:] == [
         "| one-ply | 400 | 162.00 ± 0.98 |  | 13.2 | `abc1234`, a core |",
         "| rollouts:400 | 400 | 163.50 ± 1.97 | +1.50 ± 2.20 | 13.2 | `abc1234`, a core |",
     ]
     with pytest.raises(SystemExit, match="of another model, 1234: write it anew first"):
-        ladder_rungs(card, "4321")
+        ladder_rungs(card, "4321", 19)

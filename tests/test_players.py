@@ -35,7 +35,7 @@ PLAYERS: dict[str, MakePlayer] = {
     "policy": lambda v: PolicyPlayer(HashEvaluator(v)),
     "one-ply": lambda v: OnePlyPlayer(HashEvaluator(v)),
     "search": lambda v: SearchPlayer(HashEvaluator(v), Budget(48)),
-    "gumbel": lambda v: SearchPlayer(HashEvaluator(v), Budget(40, root="gumbel", noise=1.0)),
+    "gumbel": lambda v: SearchPlayer(HashEvaluator(v), Budget(40, root="gumbel")),
     "one simulation": lambda v: SearchPlayer(HashEvaluator(v), Budget(1)),
     "search without q": lambda v: SearchPlayer(_WithoutQ(HashEvaluator(v)), Budget(40)),
     "in lanes": lambda v: SearchPlayer(_InLanes(v), Budget(40)),

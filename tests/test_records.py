@@ -33,13 +33,12 @@ def test_a_record_comes_back_as_it_was(games: Games, tmp_path: Path) -> None:
         games.orders,
         games.cells,
         rng.random((20, 7, 7)).astype(np.float16),
-        rng.random((20, 7)).astype(np.float32),
     )
     for given in (games, thought):
         write_games(tmp_path / "g.npz", given)
         back = read_games(tmp_path / "g.npz")
         assert back.variant == MINI
-        for name in ("orders", "cells", "policy", "value"):
+        for name in ("orders", "cells", "policy"):
             before, after = getattr(given, name), getattr(back, name)
             assert before is after is None or (before == after).all()
     assert (read_orders(tmp_path / "g.npz", MINI) == games.orders).all()
@@ -142,9 +141,9 @@ def test_broken_records_are_refused(games: Games, tmp_path: Path) -> None:
     write_games(path, Games(MINI, games.orders, cells))
     with pytest.raises(RecordError, match="game 4 does not fill each of the 7 cells once"):
         read_games(path)
-    value = np.full((20, 7), np.nan, dtype=np.float32)
-    write_games(path, Games(MINI, games.orders, games.cells, None, value))
-    with pytest.raises(RecordError, match="value must be finite"):
+    policy = np.full((20, 7, 7), np.nan, dtype=np.float32)
+    write_games(path, Games(MINI, games.orders, games.cells, policy))
+    with pytest.raises(RecordError, match="policy must be finite"):
         read_games(path)
     with pytest.raises(UsageError, match=r"a record is a \.npz file"):
         write_games(tmp_path / "g.txt", games)

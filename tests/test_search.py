@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from conftest import ROOT_NAMES, ExactEvaluator, random_boards
@@ -327,16 +325,3 @@ def test_blocks_of_one_lane_do_not_meet() -> None:
         )
         for one, many in zip(alone, found, strict=True):
             assert (one[0] == many[g]).all()
-
-
-def test_gumbel_noise_is_the_games_own() -> None:
-    """With noise the choice varies from game to game, and is the same again for the same game."""
-    keys = game_keys(3, 40)
-    boards, tiles = MINI.empty_boards(40), np.zeros(40, dtype=np.int8)
-    budget = Budget(16, root="gumbel", noise=1.0)
-
-    def chosen(budget: Budget) -> np.ndarray:
-        return Search(UniformEvaluator(MINI), 40, budget).run(boards, tiles, keys).cells
-
-    assert (chosen(budget) == chosen(budget)).all()
-    assert len(set(chosen(budget).tolist())) > len(set(chosen(replace(budget, noise=0.0)).tolist()))

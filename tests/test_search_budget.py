@@ -133,7 +133,6 @@ def test_memory_is_linear_and_stated() -> None:
         ({"seconds": 0.0}, "more than 0 seconds, found 0.0"),
         ({"simulations": 1, "root": "minimax"}, "one of puct, gumbel, found 'minimax'"),
         ({}, "a number of simulations or seconds, found neither"),
-        ({"simulations": 1, "considered": 0, "root": "gumbel"}, "at least 1 candidate, found 0"),
         ({"simulations": 1, "exact_cells": -1}, "exact cells are 0 or more, found -1"),
     ],
 )

@@ -36,6 +36,8 @@ from azx.trainer.train import Outcome, resume, train
 from azx.trainer.training import Training
 from azx.trainer.watchdog import Watchdog
 
+CHECKPOINTS = Path(__file__).resolve().parents[1] / "checkpoints"
+
 
 def test_it_learns_mini_nearly_perfectly(mini_solution: Solution, tmp_path: Path) -> None:
     """A short run of the preset: 96% of the optimum; the whole preset reaches 99%."""
@@ -114,6 +116,7 @@ def test_a_resumed_run_ends_like_an_unbroken_one(
             assert (tensor == b.tensors[name]).all(), name
         assert any(name.startswith("muon.") for name in a.tensors) == (optimizer == "muon")
         assert ("replay.0.lesson" in a.tensors) == hold_q
+        assert a.info["history"] == b.info["history"]
         lines = [
             [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
             for run in (unbroken, broken)
@@ -132,7 +135,9 @@ def test_a_kill_between_two_saves_loses_only_what_came_after(tmp_path: Path) -> 
         stream.write('{"round": 2, "score": -1}\n')
     (tmp_path / "short/last-000002.safetensors").write_bytes(b"half")
     (tmp_path / "short/.last.json.77.tmp").write_text("{")
+    (tmp_path / "short/.last-000002.safetensors.77.tmp").write_bytes(b"half")
     resume(tmp_path / "short", Silent())
+    assert not list((tmp_path / "short").glob(".*"))
     again = read_checkpoint(tmp_path / "short/last.json")
     assert all((unbroken.tensors[k] == again.tensors[k]).all() for k in unbroken.tensors)
     lines = (tmp_path / "short/metrics.jsonl").read_text().splitlines()
@@ -148,7 +153,8 @@ def test_a_run_that_stands_still_ends_and_stays_ended(tmp_path: Path) -> None:
     assert reporter.metrics == []
 
 
-def test_a_run_is_never_overwritten_or_mixed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("taken", ["config.json", "metrics.jsonl"])
+def test_a_run_is_never_overwritten_or_mixed(tmp_path: Path, taken: str) -> None:
     train(replace(SMALL, rounds=1), tmp_path, Silent())
     with pytest.raises(UsageError, match="holds a run already"):
         train(SMALL, tmp_path, Silent())
@@ -157,8 +163,8 @@ def test_a_run_is_never_overwritten_or_mixed(tmp_path: Path) -> None:
     assert not (tmp_path / "nothing").exists()
     other = tmp_path / "other"
     other.mkdir()
-    (other / "config.json").write_text("{}")
-    with pytest.raises(UsageError, match=r"holds a config\.json that is of no run"):
+    (other / taken).write_text("{}")
+    with pytest.raises(UsageError, match=rf"holds a {taken} that is of no run"):
         train(SMALL, other, Silent())
     assert [path.read_text() for path in other.iterdir()] == ["{}"]
 
@@ -242,6 +248,21 @@ def test_the_original_bug_never_takes_a_step(trunk: str, why: str) -> None:
     zero_every_vector(network)
     with pytest.raises(CheckFailed, match=why):
         preflight(network, 0)
+
+
+def test_training_goes_on_from_the_champion(tmp_path: Path) -> None:
+    """Its heads have grown to many times what they began with, which is no fault of theirs."""
+
+    class Enough(Exception):
+        pass
+
+    class AtTheFirstStep(Silent):
+        def passed(self, found: object) -> None:
+            raise Enough
+
+    onwards, champion = CHECKPOINTS / "onwards.toml", CHECKPOINTS / "champion.json"
+    with pytest.raises(Enough):
+        train(load_config(str(onwards), []), tmp_path, AtTheFirstStep(), begin_from=champion)
 
 
 def test_a_network_that_learns_nothing_of_one_batch_never_takes_a_step(

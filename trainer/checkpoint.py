@@ -96,6 +96,8 @@ def _write(
         # A copy under another name is somebody's own.
         if old != weights and old.stem.removeprefix(f"{kind}-").isdecimal():
             old.unlink()
+    for torn in run.glob(f".{kind}[-.]*.tmp"):  # of a save that was killed
+        torn.unlink()
 
 
 def save_last(

@@ -13,9 +13,8 @@ from azx.runtime.evaluator import Evaluator
 from azx.runtime.play import Progress, parts, play_games
 from azx.runtime.players import OnePlyPlayer, Player, PolicyPlayer
 from azx.runtime.records import Games
-from azx.runtime.rules import all_gains
 from azx.runtime.seeds import draw_orders, game_keys
-from azx.trainer.foresight import q_of
+from azx.trainer.foresight import by_the_policy
 from azx.trainer.parts import PART, Overall, each_long_part
 
 #: Of the orders that runs are followed on. No run trains on them, whatever its seed: those of
@@ -45,8 +44,8 @@ def measure(evaluator: Evaluator, games: int, progress: Overall | None = None) -
     found = each_long_part(played, parts(games, PART), len(players) * games, progress)
     policy, one_ply = (_Played.joined(of_player) for of_player in zip(*found, strict=True))
     return Strength(
-        policy.without_luck,
-        one_ply.without_luck,
+        policy.scores_without_luck,
+        one_ply.scores_without_luck,
         explained_variance(policy.to_come, policy.foreseen),
         (policy.foreseen - policy.to_come_without_luck).mean(axis=0),
     )
@@ -55,7 +54,6 @@ def measure(evaluator: Evaluator, games: int, progress: Overall | None = None) -
 class _Played(NamedTuple):
     """What is kept of N games of a player."""
 
-    without_luck: NDArray[np.float32]  # [N] scores
     to_come: NDArray[np.float64]  # [N, C] the points made from each move on
     to_come_without_luck: NDArray[np.float64]  # [N, C] less the luck of the draws from there on
     foreseen: NDArray[np.float32]  # [N, C] and what was expected of them
@@ -64,6 +62,11 @@ class _Played(NamedTuple):
     def joined(cls, played: Sequence[_Played]) -> _Played:
         """The games of all of `played`, in their order."""
         return cls(*(np.concatenate(column) for column in zip(*played, strict=True)))
+
+    @property
+    def scores_without_luck(self) -> NDArray[np.float32]:
+        """[N], as a checkpoint keeps them: a resumed run compares the same numbers."""
+        return self.to_come_without_luck[:, 0].astype(np.float32)
 
 
 def _played(
@@ -76,8 +79,7 @@ def _played(
     games = play_games(player, orders, keys, told)
     foreseen, luck = look_back(evaluator, games)
     to_come = _from_each_on(games.gains())
-    without_luck = games.scores() - luck.sum(axis=1)
-    return _Played(without_luck, to_come, to_come - _from_each_on(luck), foreseen)
+    return _Played(to_come, to_come - _from_each_on(luck), foreseen)
 
 
 def _from_each_on(by_turn: NDArray[np.generic]) -> NDArray[np.float64]:
@@ -94,20 +96,14 @@ def look_back(
     what is foreseen is their mean. Taking it off a score leaves the mean as it is and most of the
     spread out (see `azx.runtime.review`): seven times as many games would say as much.
     """
-    variant = games.variant
     boards = games.boards()
     foreseen = np.empty(games.cells.shape, dtype=np.float32)
     luck = np.empty_like(foreseen)
     for turn in range(games.cells.shape[1]):
         before = np.ascontiguousarray(boards[:, turn])
-        answer = evaluator.evaluate(before)
-        rows, tiles = np.arange(len(before)), games.orders[:, turn]
-        logits = answer.policy_logits[rows, tiles]
-        policy = np.exp(logits - logits.max(axis=1, keepdims=True))
-        policy /= policy.sum(axis=1, keepdims=True)
-        worth = all_gains(variant, before)[rows, tiles] + q_of(answer)[rows, tiles]
-        foreseen[:, turn] = answer.value
-        luck[:, turn] = (policy * worth).sum(axis=1) - answer.value
+        by_tile, foreseen[:, turn] = by_the_policy(evaluator, before)
+        drawn = games.orders[:, turn].astype(np.int64)
+        luck[:, turn] = by_tile[np.arange(len(drawn)), drawn] - foreseen[:, turn]
     return foreseen, luck
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from azx.runtime.compiled import compiled
 from azx.runtime.errors import UsageError
 from azx.runtime.evaluator import Evaluation, Evaluator
-from azx.runtime.rules import add_board_gains, mean_of_best, placement_gain, what_is_left
+from azx.runtime.rules import add_board_gains, all_gains, mean_of_best, placement_gain, what_is_left
 from azx.runtime.search.endgame import exact_value, exact_values
 from azx.runtime.seeds import mix, uniform
 
@@ -94,6 +94,21 @@ def q_of(answer: Evaluation) -> NDArray[np.float32]:
     if answer.q is None:
         raise UsageError("learning needs a network with the output q")
     return answer.q
+
+
+def by_the_policy(
+    evaluator: Evaluator, boards: NDArray[np.int8]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """What the policy makes of each next tile on `boards` int8 [B, C], and of all in the mean.
+
+    float32 [B, T], the mean of gain + q over its cells, and the value [B]. Rows of tiles that lie
+    there already mean nothing.
+    """
+    answer = evaluator.evaluate(boards)
+    policy = np.exp(answer.policy_logits - answer.policy_logits.max(axis=2, keepdims=True))
+    policy /= policy.sum(axis=2, keepdims=True)
+    worth = all_gains(evaluator.variant, boards) + q_of(answer)
+    return (policy * worth).sum(axis=2), answer.value
 
 
 def look_ahead(evaluator: Evaluator, boards: NDArray[np.int8]) -> Foresight:

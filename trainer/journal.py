@@ -13,6 +13,9 @@ from torch.utils.tensorboard import SummaryWriter
 
 from azx.runtime.files import write_text
 
+#: In the run's folder: a line of JSON for every round.
+METRICS = "metrics.jsonl"
+
 
 def layer_statistics(network: nn.Module) -> dict[str, list[float]]:
     """Root mean square of every parameter and of its last gradient, by name."""
@@ -36,7 +39,7 @@ class Journal:
 
     def __init__(self, run: Path, rounds_done: int) -> None:
         """Continue after `rounds_done` rounds: lines of later ones, never saved, are dropped."""
-        self.path = run / "metrics.jsonl"
+        self.path = run / METRICS
         kept = []
         if rounds_done and self.path.exists():
             lines = self.path.read_text(errors="replace").splitlines()

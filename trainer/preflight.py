@@ -34,14 +34,17 @@ class Preflight:
     learnt: float  # what the network came to on the same batch
 
 
-def preflight(network: PolicyValueNetwork, seed: int) -> Preflight:
-    """Audit `network` and let a copy of it learn one batch; `CheckFailed` where either fails."""
+def preflight(network: PolicyValueNetwork, seed: int, trained: bool = False) -> Preflight:
+    """Audit `network` and let a copy of it learn one batch; `CheckFailed` where either fails.
+
+    Of a `trained` one the audit's warnings are let go: its weights may well have grown.
+    """
     boards = game_positions(network.variant, games=16, seed=seed).boards
     boards = np.random.default_rng(seed).permutation(boards)
     found = audit(network, (torch.from_numpy(boards[:BATCH]),), seed=seed)
     # Warnings are of what others may have meant, and here nobody does: one of them is the original
     # bug in a network of cells and lines, which wakes up in two steps and learns the batch below.
-    problems = found.problems(strict=True)
+    problems = found.problems(strict=not trained)
     if problems:
         first = problems[0]
         raise CheckFailed(

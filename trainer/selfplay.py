@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 from azx.runtime.compiled import compiled
 from azx.runtime.evaluator import Evaluator
 from azx.runtime.records import Games
-from azx.runtime.rules import all_gains, placement_gains, tiles_left
+from azx.runtime.rules import placement_gains, tiles_left
 from azx.runtime.search import Budget, Search
 from azx.runtime.seeds import draw_orders, mix, uniform
 from azx.trainer.foresight import (
     EXACT_CELLS,
     Foresight,
+    by_the_policy,
     look_ahead,
     look_on_other_tiles,
     q_of,
@@ -300,12 +301,7 @@ def judge(evaluator: Evaluator, games: Games) -> tuple[NDArray[np.float32], NDAr
     luck = np.empty((count, size), dtype=np.float32)
     for k in range(size):
         before = np.ascontiguousarray(boards[:, k])
-        answer = evaluator.evaluate(before)
-        policy = np.exp(answer.policy_logits - answer.policy_logits.max(axis=2, keepdims=True))
-        policy /= policy.sum(axis=2, keepdims=True)
-        worth = all_gains(variant, before) + q_of(answer)
-        by_tile = (policy * worth).sum(axis=2)
+        by_tile, values[:, k] = by_the_policy(evaluator, before)
         chance = tiles_left(variant, before) / (variant.tiles - k)
-        values[:, k] = (chance * by_tile).sum(axis=1)
         luck[:, k] = (chance * (by_tile - values[:, k, None]) ** 2).sum(axis=1)
     return values, luck

@@ -14,7 +14,7 @@ from azx.runtime.files import exists, write_json
 from azx.runtime.records import Games, read_games, write_games
 from azx.trainer.checkpoint import load_network, read_checkpoint
 from azx.trainer.config import TrainConfig
-from azx.trainer.journal import Journal, layer_statistics
+from azx.trainer.journal import METRICS, Journal, layer_statistics
 from azx.trainer.memory import keep_memory
 from azx.trainer.preflight import preflight
 from azx.trainer.teacher import MODEL, kept_teacher, read_teacher
@@ -28,7 +28,7 @@ SAVE_EVERY = 30.0
 GAMES = "games.npz"
 
 #: What a run writes before its first save.
-WRITTEN_FIRST = ("config.json", GAMES, "teacher.json", MODEL)
+WRITTEN_FIRST = ("config.json", METRICS, GAMES, "teacher.json", MODEL)
 
 #: What is to be given, by what a network learns from.
 NEEDED = {
@@ -124,7 +124,8 @@ def _begin(training: Training, games: Games | None, reporter: Reporter) -> None:
     """The checks before the first step; then its folder holds a run, with its teacher or games."""
     config, run = training.config, training.run
     reporter.begins(0, config.rounds_in_all)
-    reporter.passed(preflight(training.learner.network, config.seed))
+    trained = training.begun_from is not None
+    reporter.passed(preflight(training.learner.network, config.seed, trained))
     write_json(run / "config.json", config.to_json())
     if games is not None:
         write_games(run / GAMES, games)

@@ -53,9 +53,6 @@ class Budget:
     simulations: int = UNLIMITED
     seconds: float | None = None  # stop then, whatever is left of the simulations
     root: str = ROOTS[0]  # or the other: see `azx.runtime.search.root`
-    exploration: float = 1.0  # weight of the policy against the values in PUCT
-    considered: int = 16  # candidates at the root, with "gumbel"
-    noise: float = 0.0  # Gumbel noise on the root's logits, with "gumbel"; 0 plays its best
     exact_cells: int = 3  # afterstates with at most so many empty cells are worked out exactly
 
     def __post_init__(self) -> None:
@@ -66,10 +63,7 @@ class Budget:
         if self.seconds is None and self.simulations == UNLIMITED:
             raise UsageError("a search needs a number of simulations or seconds, found neither")
         check_root(self.root)
-        # Compiled code trusts these: without a candidate it would read beside its arrays, and
-        # without a value of their own full boards would go to the network.
-        if self.considered < 1:
-            raise UsageError(f"the root needs at least 1 candidate, found {self.considered}")
+        # Without a value of their own full boards would go to the network.
         if self.exact_cells < 0:
             raise UsageError(f"exact cells are 0 or more, found {self.exact_cells}")
 
@@ -148,11 +142,8 @@ class Search:
             simulations=budget.simulations,
             under_way=budget.under_way,
             at_once=budget.simulations if budget.seconds is None else MOST_AT_ONCE,
-            exploration=budget.exploration,
             exact_cells=budget.exact_cells,
             halving=budget.root == "gumbel",
-            considered=budget.considered,
-            noise=budget.noise,
             has_q=evaluator.evaluate(variant.empty_boards(0)).q is not None,
         )
         # Each simulation makes at most one chance node and one decision; the root is one more.

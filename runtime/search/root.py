@@ -4,7 +4,7 @@
 well, the one of the highest value: values are exact over the draws, so a count of visits tells less
 than they do. `gumbel` (Danihelka et al. 2022, "Policy improvement by planning with Gumbel") picks
 some candidates by policy, gives all of them the same number of simulations, and halves their number
-by value until the budget is spent.
+by value until the budget is spent; here without noise, for it plays its best.
 """
 
 # numba infers these types; the arrays are described in tree.py.
@@ -13,12 +13,13 @@ by value until the budget is spent.
 from __future__ import annotations
 
 import numpy as np
-from numba import uint64
 
 from azx.runtime.compiled import compiled, inlined, inner
 from azx.runtime.search.endgame import count_bits
 from azx.runtime.search.tree import NONE, ROOT
-from azx.runtime.seeds import mix, uniform
+
+#: Weight of the policy against the values in PUCT.
+EXPLORATION = 1.0
 
 #: Edges with at least this share of the most visited edge's visits may be chosen by PUCT.
 LOOKED_AT = 0.25
@@ -26,6 +27,9 @@ LOOKED_AT = 0.25
 #: What a value weighs against the policy: (c_visit + most visits) x c_scale x value / span, with
 #: the constants of the paper.
 VISIT_CONSTANT, VALUE_SCALE = 50.0, 1.0
+
+#: So many cells are candidates at first, with `gumbel`.
+CONSIDERED = 16
 
 #: Advantages are never blown up beyond this many points to one.
 LEAST_SPAN = 1.0
@@ -38,7 +42,7 @@ def span_of(trees, g):
 
 
 @inlined
-def choose_by_puct(trees, g, d, exploration):
+def choose_by_puct(trees, g, d):
     """The edge of the highest advantage + bonus (Rosin 2011; Silver et al. 2017).
 
     Advantages, edge value minus decision value, are comparable all over the tree, where values
@@ -46,7 +50,7 @@ def choose_by_puct(trees, g, d, exploration):
     """
     scale = np.float32(1.0) / span_of(trees, g)
     value = trees.decision[g, d].value
-    push = np.float32(exploration) * np.sqrt(np.float32(trees.decision[g, d].visits + 1))
+    push = np.float32(EXPLORATION) * np.sqrt(np.float32(trees.decision[g, d].visits + 1))
     best = 0
     best_score = np.float32(-np.inf)
     for e in range(trees.decision[g, d].edges):
@@ -58,20 +62,14 @@ def choose_by_puct(trees, g, d, exploration):
     return best
 
 
-@inner
-def _noisy_logit(trees, g, d, e, noise):
-    """Log of the prior, with Gumbel noise of this size from the game's key, turn and cell."""
-    logit = np.log(trees.edge[g, d, e].prior + np.float32(1e-9))
-    if noise > 0:
-        key = mix(trees.tree[g].key, uint64(1000 + trees.chance[g, ROOT].empty))
-        u = uniform(key, trees.edge[g, d, e].cell)
-        logit -= noise * np.log(-np.log(u + 1e-12) + 1e-12)
-    return logit
+@inlined
+def _logit(trees, g, d, e):
+    return np.log(trees.edge[g, d, e].prior + np.float32(1e-9))
 
 
 @inner
-def _merit(trees, g, d, e, noise):
-    """What halving keeps the larger half of: noisy logit + scaled value."""
+def _merit(trees, g, d, e):
+    """What halving keeps the larger half of: log of the prior + scaled value."""
     most = 0
     for k in range(trees.decision[g, d].edges):
         most = max(most, trees.edge[g, d, k].visits)
@@ -79,20 +77,20 @@ def _merit(trees, g, d, e, noise):
     advantage = np.float32(0.0)  # what is not known is taken to be like the rest
     if trees.edge[g, d, e].known:
         advantage = trees.edge[g, d, e].value - trees.decision[g, d].value
-    return _noisy_logit(trees, g, d, e, noise) + weight * advantage
+    return _logit(trees, g, d, e) + weight * advantage
 
 
 @inner
-def pick_candidates(trees, g, considered, noise):
-    """Sequential halving begins with the `considered` edges of the largest noisy logits."""
+def pick_candidates(trees, g):
+    """Sequential halving begins with the edges that the policy prefers."""
     trees.tree[g].halvings = 0
     trees.tree[g].candidates = 0
-    for _ in range(min(considered, trees.decision[g, ROOT].edges)):
+    for _ in range(min(CONSIDERED, trees.decision[g, ROOT].edges)):
         best = -1
         best_logit = -np.inf
         for e in range(trees.decision[g, ROOT].edges):
             if not (trees.tree[g].candidates >> e) & 1:
-                logit = _noisy_logit(trees, g, ROOT, e, noise)
+                logit = _logit(trees, g, ROOT, e)
                 if logit > best_logit:
                     best_logit = logit
                     best = e
@@ -100,12 +98,12 @@ def pick_candidates(trees, g, considered, noise):
 
 
 @inner
-def _worst_candidate(trees, g, noise):
+def _worst_candidate(trees, g):
     worst = -1
     least = np.inf
     for e in range(trees.decision[g, ROOT].edges):
         if (trees.tree[g].candidates >> e) & 1:
-            merit = _merit(trees, g, ROOT, e, noise)
+            merit = _merit(trees, g, ROOT, e)
             if merit < least:
                 least = merit
                 worst = e
@@ -124,14 +122,14 @@ def _least_visited_candidate(trees, g):
 
 
 @inner
-def choose_by_halving(trees, g, considered, budget, spent, noise):
+def choose_by_halving(trees, g, budget, spent):
     """The candidate with the fewest visits, after the halvings that are due.
 
     They are due by the share of `budget`, the simulations, or of the time (`spent`, 0 to 1) that is
     behind: the larger of the two. Time drops nobody before all candidates were looked at.
     """
     halvings = 0
-    while (1 << halvings) < min(considered, trees.decision[g, ROOT].edges):
+    while (1 << halvings) < min(CONSIDERED, trees.decision[g, ROOT].edges):
         halvings += 1
     due = trees.decision[g, ROOT].visits * halvings // budget
     if spent > 0 and trees.edge[g, ROOT, _least_visited_candidate(trees, g)].visits > 0:
@@ -139,7 +137,7 @@ def choose_by_halving(trees, g, considered, budget, spent, noise):
     while trees.tree[g].halvings < due:
         trees.tree[g].halvings += 1
         for _ in range(count_bits(trees.tree[g].candidates) // 2):
-            trees.tree[g].candidates ^= 1 << _worst_candidate(trees, g, noise)
+            trees.tree[g].candidates ^= 1 << _worst_candidate(trees, g)
     return _least_visited_candidate(trees, g)
 
 
@@ -179,8 +177,8 @@ def root_results(trees, settings, cells, visits, values, policy, outlook, luck):
             if exact:
                 merit, allowed = edge.value, True
             elif settings.halving:
-                policy[g, edge.cell] = np.exp(_merit(trees, g, ROOT, e, 0.0))
-                merit = _merit(trees, g, ROOT, e, settings.noise)
+                merit = _merit(trees, g, ROOT, e)
+                policy[g, edge.cell] = np.exp(merit)
                 allowed = (trees.tree[g].candidates >> e) & 1 > 0
             else:
                 policy[g, edge.cell] = edge.visits

@@ -32,11 +32,8 @@ class Settings(NamedTuple):
     simulations: int  # that a root has seen in the end, those kept from earlier moves included
     under_way: int  # simulations of one tree at most that wait for the network together
     at_once: int  # simulations of one tree at most between two looks at the clock
-    exploration: float  # weight of the policy against the values in PUCT
     exact_cells: int  # afterstates with at most so many empty cells are worked out exactly
     halving: bool  # at the root: sequential halving rather than PUCT
-    considered: int  # candidates that it begins with
-    noise: float  # Gumbel noise on the root's logits, 0 to play one's best
     has_q: bool  # whether the network judges placements one by one
 
 
@@ -80,11 +77,9 @@ def _descend(tables, trees, g, settings, spent):
     chance = d = ROOT
     while True:
         if settings.halving and chance == ROOT:
-            e = choose_by_halving(
-                trees, g, settings.considered, settings.simulations, spent, settings.noise
-            )
+            e = choose_by_halving(trees, g, settings.simulations, spent)
         else:
-            e = choose_by_puct(trees, g, d, settings.exploration)
+            e = choose_by_puct(trees, g, d)
         trees.decision[g, d].visits += 1
         trees.edge[g, d, e].visits += 1
         child = np.int64(trees.edge[g, d, e].child)
@@ -172,7 +167,7 @@ def gather(tables, trees, settings, spent, first, last, leaves):
             _finish(tables, trees, g, settings.exact_cells)
             continue
         if settings.halving and trees.tree[g].candidates == 0:
-            pick_candidates(trees, g, settings.considered, settings.noise)
+            pick_candidates(trees, g)
         under_way = 0
         room = _room_left(trees, g)
         at_once = min(settings.at_once, room)

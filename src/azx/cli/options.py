@@ -9,6 +9,9 @@ import typer
 
 from azx.runtime.search import ROOTS
 
+#: Seeds of games are at most this.
+LARGEST_SEED = 2**63 - 1
+
 ModelOption = Annotated[
     Path | None,
     typer.Option(

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from azx.cli.games import Crew, first_orders, play_many, report_lines, report_of
 from azx.cli.human import play_against
 from azx.cli.options import (
+    LARGEST_SEED,
     ModelOption,
     ProviderOption,
     RootOption,
@@ -28,7 +29,7 @@ from azx.cli.terminal import busy, check_writable, say, stdout
 from azx.runtime.errors import UsageError
 from azx.runtime.files import write_json
 from azx.runtime.modelfile import read_model
-from azx.runtime.models import named_model, shipped_model
+from azx.runtime.models import model_file
 from azx.runtime.onnx_evaluator import open_model
 from azx.runtime.play import BATCH
 from azx.runtime.records import Games, write_games
@@ -41,8 +42,6 @@ from azx.runtime.workers import workers_needed
 
 #: Enough to gain some points over the policy alone, and quick on a laptop.
 SIMULATIONS = 100
-
-LARGEST_SEED = 2**63 - 1
 
 
 def play(
@@ -96,6 +95,7 @@ def play(
         int | None,
         typer.Option(
             min=0,
+            max=LARGEST_SEED,
             metavar="S",
             show_default="0 for many games, else a new one each time",
             help="Decides which tiles are drawn, and what a search draws by lot.",
@@ -150,15 +150,13 @@ def play(
       azx play --games 5000 --workers 8 --record games.npz
     """
     many = games is not None or orders is not None
-    if seed is not None and seed > LARGEST_SEED:
-        raise UsageError(f"--seed is at most {LARGEST_SEED}, found {seed}")
     _refuse_odd_pairs(many, human, workers, record, report, (orders, model))
     budget = _budget(simulations, seconds, rollouts, root, one_ply)
     if seed is None:
         seed = 0 if many else secrets.randbelow(1_000_000)
 
     known = variant_named(variant) if variant is not None else None
-    path = named_model(model) if model else shipped_model((known or STANDARD).name)
+    path = model_file(model, (known or STANDARD).name)
     with busy(f"loading {path}"):
         board = read_model(path, known, allow_unverified).card.variant
         keys, drawn = _orders(board, orders, games, seed)

@@ -17,7 +17,7 @@ from azx.cli.terminal import busy, check_writable, counted, counting, say, show_
 from azx.runtime.errors import UsageError
 from azx.runtime.evaluator import Evaluator
 from azx.runtime.files import write_json, write_text
-from azx.runtime.models import named_model, shipped_model
+from azx.runtime.models import model_file
 from azx.runtime.onnx_evaluator import OnnxEvaluator, open_model
 from azx.runtime.records import read_games
 from azx.runtime.review import (
@@ -131,7 +131,7 @@ def review(
             f"{file} has {len(games):,} games, --html takes at most {MOST_GAMES_ON_A_PAGE}: "
             "choose one with --game, or use --json"
         )
-    path = named_model(model) if model else shipped_model(games.variant.name)
+    path = model_file(model, games.variant.name)
     with busy(f"loading {path}"):
         many_games = rollouts is not None
         evaluator = open_model(path, games.variant, provider, threads, allow_unverified, many_games)

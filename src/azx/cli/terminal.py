@@ -53,7 +53,7 @@ def stdout() -> Console:
 
 def stderr() -> Console:
     """The console for what goes on meanwhile."""
-    return Console(stderr=True, highlight=False, markup=False, emoji=False)
+    return _Untiring(stderr=True, highlight=False, markup=False, emoji=False)
 
 
 def say(console: Console, *lines: str | Text) -> None:

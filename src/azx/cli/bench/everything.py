@@ -93,7 +93,7 @@ def everything(
     extent = FULL if full else QUICK
     with Session(
         model or [], variant, provider or "auto", threads, allow_unverified, json,
-        root=ROOTS[0], **extent._asdict(),
+        reports=report or [], read=(orders, against), root=ROOTS[0], **extent._asdict(),
     ) as run:  # fmt: skip
         played = (
             draw_orders(run.variant, game_keys(0, extent.games))

@@ -28,7 +28,7 @@ from azx.runtime.errors import UsageError
 from azx.runtime.evaluator import Evaluator, UniformEvaluator
 from azx.runtime.files import exists, write_json
 from azx.runtime.modelfile import ModelFile, read_model
-from azx.runtime.models import named_model, shipped_model
+from azx.runtime.models import model_file
 from azx.runtime.onnx_evaluator import OnnxEvaluator, open_model
 from azx.runtime.resources import available_cores
 from azx.runtime.search import Budget
@@ -96,12 +96,14 @@ class Session:
         threads: int | None,
         allow_unverified: bool,
         json: Path | None,
+        reports: Sequence[Path] = (),
+        read: Sequence[Path | None] = (),
         **config: Any,
     ) -> None:
-        check_writable(json)
+        """`reports` are written by others and `read` is read: neither may be `json`, or a model."""
+        check_writable(json, *reports, read=(*models, *read))
         known = variant_named(variant) if variant is not None else None
-        paths = [named_model(model) for model in models]
-        paths = paths or [shipped_model((known or STANDARD).name)]
+        paths = [model_file(model, (known or STANDARD).name) for model in models or [None]]
         self.models: dict[str, ModelFile] = {}
         for path in paths:
             model = read_model(path, known, allow_unverified)

@@ -10,7 +10,13 @@ import typer
 from azx.cli.bench.session import JsonOption, ModelsOption, Session
 from azx.cli.boundary import guarded
 from azx.cli.games import first_orders
-from azx.cli.options import ProviderOption, ThreadsOption, UnverifiedOption, VariantOption
+from azx.cli.options import (
+    LARGEST_SEED,
+    ProviderOption,
+    ThreadsOption,
+    UnverifiedOption,
+    VariantOption,
+)
 from azx.runtime.bench.scores import read_scores
 from azx.runtime.errors import UsageError
 from azx.runtime.seeds import draw_orders, game_keys
@@ -39,7 +45,10 @@ def strength(
             help="How many are played.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, metavar="S", help="Gives the orders drawn.")] = 0,
+    seed: Annotated[
+        int,
+        typer.Option(min=0, max=LARGEST_SEED, metavar="S", help="Gives the orders drawn."),
+    ] = 0,
     orders: Annotated[
         Path | None,
         typer.Option(metavar="FILE.NPY", show_default=False, help="Play these orders instead."),
@@ -81,7 +90,10 @@ def strength(
     if against is not None and orders is None:
         raise UsageError("--against needs the --orders that those scores were made on")
     config = {"players": player or list(PLAYERS), "until": until, "orders_seed": seed}
-    with Session(model or [], variant, provider, threads, allow_unverified, json, **config) as run:
+    with Session(
+        model or [], variant, provider, threads, allow_unverified, json,
+        read=(orders, against), **config,
+    ) as run:  # fmt: skip
         board = run.variant
         if orders is not None:
             played = first_orders(orders, board, games)
