@@ -1,34 +1,23 @@
-"""Tables that look the same in the terminal, in Markdown and in HTML."""
+"""What audit and gate found as tables, whoever shows them: a terminal, a page or Markdown."""
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from azx.export.auditing import Audit
 from azx.export.gate import GateReport
 
-STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 75rem; padding: 0 1rem }
-table { border-collapse: collapse; margin-bottom: 2rem }
-th, td { padding: .2rem .8rem .2rem 0; text-align: left; vertical-align: top }
-th { border-bottom: 1px solid #888 }
-td.number { text-align: right; font-variant-numeric: tabular-nums }
-.fail, .FAILED { color: #b00; font-weight: bold } .warn { color: #a60 } .ok { color: #080 }
-@media (prefers-color-scheme: dark) { body { background: #111; color: #ddd } }
-"""
-
 
 @dataclass(frozen=True)
 class Section:
-    """A table with a title; the columns named in `numbers` are set to the right."""
+    """A table with a title; the first `words` columns hold words, the others figures."""
 
     title: str
     columns: tuple[str, ...]
     rows: Sequence[tuple[str, ...]]
-    numbers: frozenset[str] = frozenset()
-    legend: str = ""  # what its columns say, below it
+    words: int
+    legend: str = ""  # what its columns say
 
 
 def audit_sections(found: Audit) -> list[Section]:
@@ -41,29 +30,31 @@ def audit_sections(found: Audit) -> list[Section]:
                 (f.severity, f.path, "; ".join(part for part in (f.what, f.mend) if part))
                 for f in found.findings
             ],
+            words=3,
         ),
         Section(
             "looked odd, and is not",
             ("where", "what", "verdict"),
             [(s.path, s.what, s.verdict) for s in found.suspicions],
+            words=3,
         ),
         _parameters(found),
         Section(
             "layers in the order of execution",
-            ("layer", "of", "spread", "rows differ", "gain"),
+            ("layer", "of", "rows differ", "spread", "gain"),
             [
                 (
                     layer.path,
                     layer.kind,
-                    _figure(layer.spread),
                     {True: "yes", False: "no", None: ""}[layer.varies],
+                    _figure(layer.spread),
                     _figure(layer.gain),
                 )
                 for layer in found.layers.layers
             ],
-            frozenset({"spread", "gain"}),
-            "spread: standard deviation of the output; rows differ: whether different inputs give "
-            "different outputs; gain: of a norm, how far its units get from their own means",
+            3,
+            "rows differ: whether different inputs give different outputs; spread: standard "
+            "deviation of the output; gain: of a norm, how far its units get from their own means",
         ),
     ]
     return [section for section in sections if section.rows]
@@ -100,7 +91,7 @@ def figure_sections(found: Audit) -> list[Section]:
                 )
                 for f in found.parameters
             ],
-            frozenset(values[3:]),
+            words=3,
         ),
         Section(
             "gradients and updates by step, root mean squares",
@@ -110,7 +101,7 @@ def figure_sections(found: Audit) -> list[Section]:
                 for path, told in moves.items()
                 if len(told) == len(kept)
             ],
-            frozenset(steps),
+            words=1,
         ),
         Section(
             "activations in the order of execution",
@@ -119,7 +110,7 @@ def figure_sections(found: Audit) -> list[Section]:
                 (a.path, a.function, str(a.units), _figure(a.idle), _figure(a.saturated))
                 for a in found.layers.activations
             ],
-            frozenset({"units", "idle", "saturated"}),
+            2,
             "idle: share of units that are cut off in every row; saturated: share of the output "
             "that is at an end of the function",
         ),
@@ -131,6 +122,7 @@ def figure_sections(found: Audit) -> list[Section]:
                 for name, outputs in found.depends.items()
                 for output, depends in outputs.items()
             ],
+            words=3,
         ),
     ]
     return [section for section in sections if section.rows]
@@ -158,7 +150,7 @@ def _parameters(found: Audit) -> Section:
         "parameters",
         columns,
         rows,
-        frozenset(columns[3:]),
+        3,
         "grad: root mean square of its gradient before the first step; wakes: the first step of "
         "training with a gradient that is not 0",
     )
@@ -171,6 +163,7 @@ def gate_sections(report: GateReport) -> list[Section]:
             "checks",
             ("", "check", "found"),
             [("ok" if c.passed else "FAILED", c.name, c.says) for c in report.checks],
+            words=3,
         )
     ]
     columns = ("output", "inputs", "worst", "relative", "median", "99%", "allowed")
@@ -183,67 +176,22 @@ def gate_sections(report: GateReport) -> list[Section]:
         for check in report.checks
         for family, told in check.figures.get("families", {}).items()
     ]
-    sections.append(
-        Section("differences by family of inputs", columns, rows, frozenset(columns[2:]))
-    )
+    sections.append(Section("differences by family of inputs", columns, rows, words=2))
     mutants = [each for check in report.checks for each in check.figures.get("each", [])]
     sections.append(
         Section(
             "faults put into copies of the graph",
             ("", "fault", "by"),
             [("ok" if m["caught"] else "FAILED", m["what"], m["by"]) for m in mutants],
+            words=3,
         )
     )
     made_by = report.about.get("made_by", {})
     about = [(name, version) for name, version in made_by.items()]
     about += [(n, str(report.about[n])) for n in ("opset", "graph_sha256") if n in report.about]
-    sections.append(Section("made by", ("what", "which"), about))
+    sections.append(Section("made by", ("what", "which"), about, words=2))
     return [section for section in sections if section.rows]
 
 
 def _figure(number: float | None) -> str:
     return "" if number is None else f"{number:.2g}"
-
-
-def as_html(title: str, verdict: str, sections: Sequence[Section]) -> str:
-    """A page that needs nothing but itself."""
-    parts = [
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>{html.escape(title)}</title>",
-        f"<style>{STYLE}</style><h1>{html.escape(title)}</h1><p>{html.escape(verdict)}</p>",
-    ]
-    for section in sections:
-        parts.append(f"<h2>{html.escape(section.title)}</h2><table><tr>")
-        parts += [f"<th>{html.escape(column)}</th>" for column in section.columns]
-        parts.append("</tr>")
-        for row in section.rows:
-            cells = (
-                f'<td class="{_kind(section, column, cell)}">{html.escape(cell)}</td>'
-                for column, cell in zip(section.columns, row, strict=True)
-            )
-            parts.append(f"<tr>{''.join(cells)}</tr>")
-        parts.append("</table>")
-        if section.legend:
-            parts.append(f"<p>{html.escape(section.legend)}</p>")
-    return "\n".join(parts) + "\n"
-
-
-def _kind(section: Section, column: str, cell: str) -> str:
-    if column in section.numbers:
-        return "number"
-    return cell if not column and cell in ("fail", "warn", "ok", "FAILED") else ""
-
-
-def as_markdown(title: str, verdict: str, sections: Sequence[Section]) -> str:
-    """The same as Markdown."""
-    lines = [f"# {title}", "", verdict]
-    for section in sections:
-        lines += ["", f"## {section.title}", "", _row(section.columns)]
-        lines.append(_row(["--:" if c in section.numbers else "---" for c in section.columns]))
-        lines += [_row(row) for row in section.rows]
-        lines += ["", section.legend] if section.legend else []
-    return "\n".join(lines) + "\n"
-
-
-def _row(cells: Sequence[str]) -> str:
-    escaped = [cell.replace("|", "\\|").replace("\n", " ") for cell in cells]
-    return f"| {' | '.join(escaped)} |"

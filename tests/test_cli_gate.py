@@ -159,7 +159,7 @@ def test_doctor_of_anybodys_network(networks: str, tmp_path: Path) -> None:
     assert "<h2>parameters</h2>" in html_file.read_text()
     dead = run("doctor", f"{networks}:another_dead_thing", *takes, "--html", html_file)
     refused(dead, "is not healthy", code=1)
-    assert '<td class="fail">fail</td>' in html_file.read_text()
+    assert '<td class="words fail">fail</td>' in html_file.read_text()
     refused(run("doctor", f"{networks}:another_thing", "--input", "x=3"), "x=float32[batch,16,5,5]")
     refused(
         run("doctor", f"{networks}:another_thing", "--input", "x=float32[16]"), "axis named batch"
@@ -330,5 +330,5 @@ def test_the_page_has_every_figure(networks: str, tmp_path: Path) -> None:
     good(run("doctor", f"{networks}:another_thing", *given))
     text = page.read_text()
     for figure in ("min", "max", "zeros", "expected", "update at 0", "update at 4", "saturated"):
-        assert f"<th>{figure}</th>" in text
+        assert f'<th scope="col">{figure}</th>' in text
     assert "does the output depend on the input?" in text

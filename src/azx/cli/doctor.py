@@ -19,9 +19,10 @@ from azx.cli.networks import (
     declared,
     find_network,
 )
+from azx.cli.reports.page import of_sections, write_report
 from azx.cli.terminal import busy, check_writable, counted, say, section_table, show_table, stdout
 from azx.runtime.errors import CheckFailed
-from azx.runtime.files import write_json, write_text
+from azx.runtime.files import write_json
 
 if TYPE_CHECKING:
     from azx.export.inputs import Batch
@@ -71,7 +72,7 @@ def doctor(
     check_writable(json, html, read=(inputs, Path(target)))
     with busy("loading torch") as tell:
         from azx.export import audit
-        from azx.export.report import as_html, audit_sections, figure_sections
+        from azx.export.report import audit_sections, figure_sections
         from azx.export.target import resolve_loss, resolve_optimizer
 
         network = find_network(target, input_, inputs)
@@ -92,9 +93,8 @@ def doctor(
     if json is not None:
         write_json(json, {"target": target, **found.to_json()})
     if html is not None:
-        write_text(
-            html, as_html(f"azx doctor {target}", verdict, [*sections, *figure_sections(found)])
-        )
+        told = [*sections, *figure_sections(found)]
+        write_report(html, of_sections(f"azx doctor {target}", verdict, told))
     console = stdout()
     for section in reversed(sections):  # the findings last, where one looks
         show_table(console, section_table(section))

@@ -20,14 +20,15 @@ from azx.cli.networks import (
     declared,
     find_network,
 )
+from azx.cli.reports.page import MARKDOWN, PAGE, of_sections, write_report
 from azx.cli.terminal import busy, check_table, check_writable, say, show_table, stderr, stdout
 from azx.runtime.errors import CheckFailed, UsageError
-from azx.runtime.files import write_json, write_text
+from azx.runtime.files import write_json
 
 if TYPE_CHECKING:
     from azx.export.gate import GateReport
 
-REPORTS = (".json", ".md", ".html")
+REPORTS = (".json", MARKDOWN, PAGE)
 
 
 def export(
@@ -150,14 +151,12 @@ def export(
 
 
 def _write_report(path: Path, target: str, verdict: str, found: GateReport) -> None:
-    from azx.export.report import as_html, as_markdown, gate_sections
+    from azx.export.report import gate_sections
 
-    title = f"azx export {target}"
     if path.suffix == ".json":
         write_json(path, {"target": target, "verdict": verdict, **found.to_json()})
-        return
-    render = as_markdown if path.suffix == ".md" else as_html
-    write_text(path, render(title, verdict, gate_sections(found)))
+    else:
+        write_report(path, of_sections(f"azx export {target}", verdict, gate_sections(found)))
 
 
 def commit() -> str:

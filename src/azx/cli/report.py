@@ -10,8 +10,8 @@ import typer
 
 from azx.cli.bench.report import check_reports
 from azx.cli.boundary import need_training_packages
+from azx.cli.reports.page import PAGE, write_report
 from azx.cli.terminal import busy, say, stdout
-from azx.runtime.files import write_text
 
 #: Seconds between two looks with --follow.
 AGAIN = 20
@@ -46,7 +46,6 @@ def report(
     path = out or run / "report.html"
     check_reports([path])
     with busy("loading torch"):
-        from azx.cli.reports.page import as_html, as_markdown
         from azx.cli.reports.run import has_rounds, is_training, read_metrics, run_report
     done = 0
     while True:
@@ -59,9 +58,8 @@ def report(
         rounds = read_metrics(run)
         if len(rounds) != done or not going_on:
             done = len(rounds)
-            page = path.suffix == ".html"
-            made = run_report(run, page, refresh=AGAIN if going_on else None)
-            write_text(path, as_html(made) if page else as_markdown(made))
+            made = run_report(run, path.suffix == PAGE, refresh=AGAIN if going_on else None)
+            write_report(path, made)
             say(stdout(), f"written    {path}, round {rounds[-1]['round']}")
         if not going_on:
             return

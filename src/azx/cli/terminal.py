@@ -159,7 +159,7 @@ def _as_text(cell: RenderableType) -> Text:
 
 def section_table(section: Section) -> Table:
     """A section of a report, for the terminal."""
-    made = table(*section.columns, right=tuple(section.numbers), title=section.title)
+    made = table(*section.columns, right=section.columns[section.words :], title=section.title)
     made.caption, made.caption_justify = section.legend or None, "left"
     for row in section.rows:
         made.add_row(*(Text(cell, STYLES.get(cell, "none")) for cell in row))

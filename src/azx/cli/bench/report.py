@@ -10,13 +10,10 @@ import typer
 
 from azx.cli.boundary import guarded
 from azx.cli.reports.figures import need_matplotlib
+from azx.cli.reports.page import MARKDOWN, PAGE, write_report
 from azx.cli.terminal import check_writable, say, stdout
 from azx.runtime.bench.result import read_result
 from azx.runtime.errors import UsageError
-from azx.runtime.files import write_text
-
-PAGE = ".html"
-KINDS = (PAGE, ".md")
 
 ReportsOption = Annotated[
     list[Path] | None,
@@ -52,8 +49,8 @@ def report(
 def check_reports(paths: Sequence[Path]) -> None:
     """`UsageError` now, rather than after the work, where a report cannot be written."""
     for path in paths:
-        if path.suffix not in KINDS:
-            raise UsageError(f"a report is {' or '.join(KINDS)}, found {path}")
+        if path.suffix not in (PAGE, MARKDOWN):
+            raise UsageError(f"a report is {PAGE} or {MARKDOWN}, found {path}")
         if path.suffix == PAGE:
             need_matplotlib()
     check_writable(*paths)
@@ -62,9 +59,6 @@ def check_reports(paths: Sequence[Path]) -> None:
 def write_reports(result: dict[str, Any], paths: Sequence[Path]) -> None:
     """Write `result` to each of `paths` in the form of its suffix."""
     from azx.cli.reports.bench import bench_report
-    from azx.cli.reports.page import as_html, as_markdown
 
     for path in paths:
-        page = path.suffix == PAGE
-        made = bench_report(result, with_figures=page)
-        write_text(path, as_html(made) if page else as_markdown(made))
+        write_report(path, bench_report(result, with_figures=path.suffix == PAGE))

@@ -103,7 +103,9 @@ class Session:
         """`reports` are written by others and `read` is read: neither may be `json`, or a model."""
         check_writable(json, *reports, read=(*models, *read))
         known = variant_named(variant) if variant is not None else None
-        paths = [model_file(model, (known or STANDARD).name) for model in models or [None]]
+        variant_name = (known or STANDARD).name
+        paths = [model_file(model, variant_name) for model in models]
+        paths = paths or [model_file(None, variant_name)]
         self.models: dict[str, ModelFile] = {}
         for path in paths:
             model = read_model(path, known, allow_unverified)

@@ -89,10 +89,9 @@ def strength(
     """
     if against is not None and orders is None:
         raise UsageError("--against needs the --orders that those scores were made on")
-    config = {"players": player or list(PLAYERS), "until": until, "orders_seed": seed}
     with Session(
         model or [], variant, provider, threads, allow_unverified, json,
-        read=(orders, against), **config,
+        read=(orders, against), players=player or list(PLAYERS), until=until, orders_seed=seed,
     ) as run:  # fmt: skip
         board = run.variant
         if orders is not None:

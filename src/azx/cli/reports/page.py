@@ -5,9 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from azx.cli.reports.board import BOARD_STYLE
-from azx.cli.reports.style import SCRIPT, STYLE
+from azx.cli.reports.style import SCRIPT, STYLE, VERDICTS
+from azx.runtime.files import write_text
+
+if TYPE_CHECKING:
+    from azx.export.report import Section as Found
+
+#: Of a report's file: a page, or Markdown.
+PAGE, MARKDOWN = ".html", ".md"
 
 
 @dataclass(frozen=True)
@@ -39,6 +48,19 @@ class Report:
     cards: Sequence[tuple[str, str]]  # a figure, and what it is
     sections: Sequence[Section]
     refresh: int | None = None  # seconds after which a browser reads the page again
+
+
+def of_sections(title: str, verdict: str, found: Sequence[Found]) -> Report:
+    """The report of an audit or of the gate."""
+    sections = [
+        Section(s.title, tables=[Table(s.columns, s.rows, s.words, s.legend)]) for s in found
+    ]
+    return Report(title, verdict, (), sections)
+
+
+def write_report(path: Path, report: Report) -> None:
+    """Write `report` in the form of the file's suffix, a page unless it is Markdown's."""
+    write_text(path, as_markdown(report) if path.suffix == MARKDOWN else as_html(report))
 
 
 def as_html(report: Report) -> str:
@@ -79,12 +101,17 @@ def _table(table: Table) -> str:
 
 
 def _row(table: Table, cells: Sequence[str], tag: str, more: str) -> str:
-    words = ' class="words"'
     made = (
-        f"<{tag}{more}{words if number < table.words else ''}>{escape(cell)}</{tag}>"
+        f"<{tag}{more}{_class(number < table.words, cell)}>{escape(cell)}</{tag}>"
         for number, cell in enumerate(cells)
     )
     return f"<tr>{''.join(made)}</tr>"
+
+
+def _class(words: bool, cell: str) -> str:
+    if not words:
+        return ""
+    return f' class="words {cell}"' if cell in VERDICTS else ' class="words"'
 
 
 def as_markdown(report: Report) -> str:
@@ -104,4 +131,4 @@ def as_markdown(report: Report) -> str:
 
 
 def _markdown_row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"

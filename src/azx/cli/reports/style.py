@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+#: Cells of words that say how it went have these as their class.
+VERDICTS = ("ok", "warn", "fail", "FAILED")
+
 STYLE = """
 :root { color-scheme: light dark; --ink: #1b1f24; --soft: #667; --line: #d8dce2; --card: #f5f6f8;
   --ground: #fff; }
@@ -31,6 +34,9 @@ th, td { padding: .3rem .7rem; border-bottom: 1px solid var(--line); text-align:
   white-space: nowrap; }
 th { vertical-align: bottom; }
 .words { text-align: left; }
+td.words { white-space: normal; }
+.fail, .FAILED { color: var(--bad); font-weight: bold; } .warn { color: var(--axis0); }
+.ok { color: var(--good); }
 th button { all: unset; cursor: pointer; } th button:focus-visible { outline: 2px solid; }
 th[aria-sort=ascending] button::after { content: " \\2191"; }
 th[aria-sort=descending] button::after { content: " \\2193"; }
