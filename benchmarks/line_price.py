@@ -41,6 +41,9 @@ NUMBERS = 3
 #: Temperatures of the annealing, in points: the best of seven pairs tried on 12 orders.
 HOT, COLD = 8.0, 4.0
 
+#: Of Adam's steps in the fit, from which they fall to 0.
+RATE = 0.6
+
 #: Arrangements at random for each order in the fit.
 AT_RANDOM = 64
 
@@ -244,8 +247,7 @@ def enumerated(
     By looking at all of them, 5,040 on seven cells; nothing is drawn from `key`.
     """
     everything = _arrangements(variant.cells)
-    worths = np.empty(len(everything))
-    _totals(board_of(variant), variant.tile_digits[order], prices, everything, worths)
+    worths = worths_of(variant, order, prices, everything)
     best = int(worths.argmax())
     return everything[best], float(worths[best])
 
@@ -287,7 +289,6 @@ def fit_theta(
     find: Finder,
     rounds: int = 200,
     batch: int = 32,
-    rate: float = 0.6,
     progress: Callable[[float], None] = lambda bound: None,
 ) -> NDArray[np.float64]:
     """A theta under which the bound is low, by Adam on `rounds` batches of orders of `seed`.
@@ -306,7 +307,7 @@ def fit_theta(
         mean += 0.1 * (gradient - mean)
         square += 0.02 * (gradient**2 - square)
         spread = np.sqrt(square / (1 - 0.98 ** (done + 1))) + 1e-8
-        free -= rate * (1 - done / rounds) * mean / (1 - 0.9 ** (done + 1)) / spread
+        free -= RATE * (1 - done / rounds) * mean / (1 - 0.9 ** (done + 1)) / spread
         if done >= rounds // 2:
             total += free
         progress(bound)

@@ -44,11 +44,6 @@ class LayerFacts:
     varies: bool | None  # whether the rows of its output differ; None where it has none
     gain: float | None = None  # of a norm: what its units deviate by from their own means
 
-    @property
-    def is_norm(self) -> bool:
-        """By its type, or by what it does."""
-        return self.gain is not None
-
 
 @dataclass(frozen=True)
 class ActivationFacts:

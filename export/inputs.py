@@ -232,8 +232,8 @@ def example(specs: Sequence[InputSpec], given: Batch | None, rows: int) -> Batch
     return given.take(torch.arange(rows) % given.rows)
 
 
-def affordable_rows(module: nn.Module, specs: Sequence[InputSpec], most: int = ROWS) -> int:
-    """`most` rows, or as many as keep a forward within `OPERATIONS`, at least `FEWEST`.
+def affordable_rows(module: nn.Module, specs: Sequence[InputSpec]) -> int:
+    """`ROWS`, or as many as keep a forward within `OPERATIONS`, at least `FEWEST`.
 
     Counted, not timed, so that the same module is always fed the same.
     """
@@ -241,7 +241,7 @@ def affordable_rows(module: nn.Module, specs: Sequence[InputSpec], most: int = R
     batch = drawn(specs, 1)
     with suppress(Exception), random_numbers_kept(0), evaluating(module), torch.no_grad(), counter:
         batch.call(module)
-    return max(FEWEST, min(most, OPERATIONS // max(1, counter.get_total_flops())))
+    return max(FEWEST, min(ROWS, OPERATIONS // max(1, counter.get_total_flops())))
 
 
 def read_inputs(path: Path) -> tuple[list[InputSpec], Batch]:

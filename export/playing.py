@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from azx.runtime.evaluator import has_q
 from azx.runtime.modelfile import ModelCard, seal
 from azx.runtime.onnx_evaluator import OnnxEvaluator, open_model
 from azx.runtime.play import play_games
@@ -54,10 +55,10 @@ def play_checks(original: bytes, other: bytes, variant: Variant) -> list[Check]:
         def scores(player: Player) -> NDArray[np.float64]:
             games = play_games(player, orders, keys)
             made = games.scores().astype(np.float64)
-            return made - luck_of(first, games) if first.has_q else made
+            return made - luck_of(first, games) if has_q(first) else made
 
         return [
-            _check(kind.name, scores(kind(second)), scores(kind(first)), first.has_q)
+            _check(kind.name, scores(kind(second)), scores(kind(first)), has_q(first))
             for kind in (PolicyPlayer, OnePlyPlayer)
         ]
 

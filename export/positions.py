@@ -21,11 +21,6 @@ class Positions(NamedTuple):
     boards: NDArray[np.int8]  # [N, C]
     origins: list[str]  # [N] for people: "game 3, turn 7"
 
-    @property
-    def turns(self) -> NDArray[np.int64]:
-        """int64 [N]: how many tiles lie."""
-        return (self.boards >= 0).sum(axis=1)
-
 
 def game_positions(variant: Variant, games: int, seed: int = 0) -> Positions:
     """All afterstates of `games` games, the empty and the full boards included: N = G x (C + 1).

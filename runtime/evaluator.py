@@ -41,6 +41,11 @@ class Evaluator(Protocol):
         ...
 
 
+def has_q(evaluator: Evaluator) -> bool:
+    """Whether it judges placements one by one, which its answer to no boards at all says too."""
+    return evaluator.evaluate(evaluator.variant.empty_boards(0)).q is not None
+
+
 class UniformEvaluator:
     """Knows nothing: every cell alike, no points to come. Search alone decides."""
 

@@ -65,11 +65,6 @@ class OnnxEvaluator:
         self.outputs = self._check_contract()
         self.evaluate(self.variant.empty_boards(1))  # refuses a graph that fails or gives NaN
 
-    @property
-    def has_q(self) -> bool:
-        """Whether the network judges placements one by one."""
-        return Q in self.outputs
-
     def _check_contract(self) -> list[str]:
         """The names of the outputs to ask for, in the contract's order."""
         cells, tiles = self.variant.cells, self.variant.tiles

@@ -13,7 +13,7 @@ from numba import uint64
 from numpy.typing import NDArray
 
 from azx.runtime.compiled import compiled
-from azx.runtime.evaluator import Evaluator
+from azx.runtime.evaluator import Evaluator, has_q
 from azx.runtime.rollouts import RolloutPlayer, Rollouts
 from azx.runtime.rules import EMPTY, every_placement, placement_gain
 from azx.runtime.search import Budget, Found, Search
@@ -151,7 +151,7 @@ def searched_worth(
 
     Where there is no q, by gain + value.
     """
-    if evaluator.evaluate(evaluator.variant.empty_boards(0)).q is not None:
+    if has_q(evaluator):
         return found.values
     return np.where(found.visits > 0, found.values, one_ply_worth(evaluator, boards, tiles))
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from azx.runtime.compiled import compiled
 from azx.runtime.errors import UsageError
-from azx.runtime.evaluator import Evaluator
+from azx.runtime.evaluator import Evaluator, has_q
 from azx.runtime.lanes import in_lanes
 from azx.runtime.playout import play_out
 from azx.runtime.rules import EMPTY, every_placement, half_turn, placement_gains, what_is_left
@@ -112,7 +112,7 @@ class RolloutPlayer:
 
     def __init__(self, evaluator: Evaluator, budget: Rollouts) -> None:
         """`UsageError` where the network has no q, which says what luck is."""
-        if evaluator.evaluate(evaluator.variant.empty_boards(0)).q is None:
+        if not has_q(evaluator):
             raise UsageError(
                 "rollouts need a network with the output q, which says what luck is: play this one "
                 "with a search or one ply"

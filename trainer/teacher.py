@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from azx.runtime.errors import ModelError
-from azx.runtime.evaluator import Evaluator
+from azx.runtime.evaluator import Evaluator, has_q
 from azx.runtime.files import write_bytes
 from azx.runtime.modelfile import ModelFile, read_model
 from azx.runtime.onnx_evaluator import OnnxEvaluator
@@ -34,7 +34,7 @@ class Teacher:
         if isinstance(self.read, LoadedNetwork):
             return TorchEvaluator(self.read.network, precision)
         model = OnnxEvaluator(self.read, provider="cpu", threads=1)
-        if not model.has_q:
+        if not has_q(model):
             raise ModelError(
                 f"{self.read.path} has no output q, the points to come after each placement, and "
                 "those are what a teacher teaches: take a model that azx trained"

@@ -94,10 +94,9 @@ def time_batches(
     variant: Variant,
     batches: Sequence[int],
     seconds: float,
-    rounds: int = ROUNDS,
     tell: Callable[[str], None] = lambda _: None,
 ) -> list[BatchTiming]:
-    """Each of `engines` on each batch, for at least `seconds` in `rounds` rounds, all in turns.
+    """Each of `engines` on each batch, for at least `seconds` in `ROUNDS` rounds, all in turns.
 
     Every round opens the engine anew: where its weights come to lie in memory makes some percent,
     and an interval that knew only one place would be too narrow for the next process.
@@ -110,11 +109,11 @@ def time_batches(
         taken = {}
         for batch, asked in boards.items():
             run(asked)  # gives out the memory for this shape
-            taken[batch] = repeated(partial(run, asked), seconds / rounds, 1)
+            taken[batch] = repeated(partial(run, asked), seconds / ROUNDS, 1)
         return taken
 
     measures = {number: partial(measure, engine) for number, engine in enumerate(engines)}
-    taken = in_turns(measures, rounds, lambda which: tell(f"the network alone, {which}"))
+    taken = in_turns(measures, ROUNDS, lambda which: tell(f"the network alone, {which}"))
     return [
         BatchTiming(
             engine.name,

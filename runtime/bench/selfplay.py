@@ -104,10 +104,9 @@ def time_selfplay(
     load: Callable[[int], Callable[[], OnnxEvaluator]],
     cases: Sequence[SelfPlayCase],
     seconds: float,
-    rounds: int = ROUNDS,
     tell: Callable[[str], None] = lambda _: None,
 ) -> list[SelfPlayTiming]:
-    """Each of `cases` in `rounds` rounds, all in turns, each with the network alone for `seconds`.
+    """Each of `cases` in `ROUNDS` rounds, all in turns, each with the network alone for `seconds`.
 
     A round is all the games of the case, however long they take. `load(W)` gives what opens the
     network in each of W processes; it must be something that pickles.
@@ -120,10 +119,10 @@ def time_selfplay(
         tell("whole games, getting ready")
         ready = {case: crews[case.workers].get_ready(case) for case in cases}
         measures = {
-            case: partial(crews[case.workers].round, case, ready[case].batch, seconds / rounds / 2)
+            case: partial(crews[case.workers].round, case, ready[case].batch, seconds / ROUNDS / 2)
             for case in cases
         }
-        found = in_turns(measures, rounds, lambda which: tell(f"whole games, {which}"))
+        found = in_turns(measures, ROUNDS, lambda which: tell(f"whole games, {which}"))
     return [
         SelfPlayTiming(
             case.workers,

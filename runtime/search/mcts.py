@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from azx.runtime.errors import UsageError
-from azx.runtime.evaluator import Evaluator
+from azx.runtime.evaluator import Evaluator, has_q
 from azx.runtime.lanes import in_lanes
 from azx.runtime.search.keep import set_roots
 from azx.runtime.search.leaves import distinct
@@ -144,7 +144,7 @@ class Search:
             at_once=budget.simulations if budget.seconds is None else MOST_AT_ONCE,
             exact_cells=budget.exact_cells,
             halving=budget.root == "gumbel",
-            has_q=evaluator.evaluate(variant.empty_boards(0)).q is not None,
+            has_q=has_q(evaluator),
         )
         # Each simulation makes at most one chance node and one decision; the root is one more.
         # Where everything is exact all cells are tried, whatever the budget.

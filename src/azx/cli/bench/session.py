@@ -25,7 +25,7 @@ from azx.runtime.bench.search import SearchCase, time_searches
 from azx.runtime.bench.selfplay import SelfPlayCase, time_selfplay
 from azx.runtime.bench.strength import Entrant, play_all, player_named, strength_section
 from azx.runtime.errors import UsageError
-from azx.runtime.evaluator import Evaluator, UniformEvaluator
+from azx.runtime.evaluator import Evaluator, UniformEvaluator, has_q
 from azx.runtime.files import exists, write_json
 from azx.runtime.modelfile import ModelFile, read_model
 from azx.runtime.models import model_file
@@ -291,7 +291,7 @@ class Session:
                 player = player_named(rule, self.variant, None)
                 entrants.append(Entrant(rule, player, None, rule))
         _, first = self._first
-        judge = first if "q" in first.outputs else None
+        judge = first if has_q(first) else None
 
         def keep(ended: str) -> None:
             self.result["strength"] = {
