@@ -180,8 +180,8 @@ def read_sealed(path: Path) -> SealedFile:
         )
     if path.suffix in (".json", ".safetensors"):
         raise ModelError(
-            f"{path} is no exported file; if it is a run's checkpoint, `azx export {path.parent} "
-            "--out net.onnx` makes one"
+            f"{path} is no exported file; if it is a run's checkpoint, `azx export "
+            f"{path.with_suffix('.json')} --out net.onnx` makes one"
         )
     data = read_bytes(path, ModelError)
     try:

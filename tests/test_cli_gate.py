@@ -104,7 +104,10 @@ def test_doctor_tells_the_living_from_the_dead(networks: str) -> None:
     refused(run("doctor", f"{networks}:another_thing", *twice), "--input x=... is given twice")
     read = ("--inputs", "rows.npz")
     refused(run("doctor", f"{networks}:healthy", *read, "--json", "rows.npz"), "is named twice")
-    refused(run("export", f"{networks}:healthy", *read, "--out", "rows.npz"), "is named twice")
+    refused(
+        run("export", f"{networks}:healthy", *read, "--out", "rows.npz"),
+        "--out writes a .onnx file",
+    )
     refused(run("doctor", f"{networks}:nobody"), "has no 'nobody'")
     refused(run("doctor", "runs/none"), "no such run or checkpoint", "package.module:factory")
 

@@ -14,6 +14,7 @@ from cli_testing import TRANSCRIPT, good, refused, run, told
 import azx
 from azx.cli.human import judged
 from azx.cli.show import Strategy
+from azx.runtime import models
 from azx.runtime.errors import ModelError, UsageError
 from azx.runtime.modelfile import read_model
 from azx.runtime.onnx_evaluator import OnnxEvaluator, open_model
@@ -186,6 +187,24 @@ def test_every_file_needs_a_name_of_its_own(mini: Path, tmp_path: Path) -> None:
     assert net.read_bytes() == mini.read_bytes()
     refused(run(*many, "--seed", 2, "--record", one), "one.npz is there already", "remove it")
     assert one.read_bytes() == before
+
+
+def test_a_shipped_model_is_not_written_over(
+    mini: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it is named by its name, or by nobody."""
+    monkeypatch.setattr(models, "MODELS", tmp_path)
+    shipped, games = tmp_path / "mini.onnx", tmp_path / "games.npz"
+    shipped.write_bytes(mini.read_bytes())
+    good(run("play", "--model", "mini", "--games", 2, "--simulations", 0, "--record", games))
+    for command in (
+        ("play", "--variant", "mini", "--games", 2, "--report"),
+        ("review", games, "--model", "mini", "--json"),
+        ("review", games, "--html"),
+        ("bench", "search", "--model", "mini", "--json"),
+    ):
+        refused(run(*command, shipped), "mini.onnx is named twice")
+    assert shipped.read_bytes() == mini.read_bytes()
 
 
 def full(path: Path, data: object) -> None:

@@ -44,6 +44,16 @@ def weights(run: Path) -> dict:
     return load_file(run / json.loads((run / "last.json").read_text())["weights"])
 
 
+def test_before_the_first_round_one_signal_is_enough(tmp_path: Path) -> None:
+    process = start(tmp_path / "run", "--preset", "mini", "--set", "network.width=2048")
+    assert process.stderr is not None
+    assert "checking that the network is alive" in process.stderr.readline()
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "nothing was saved yet" in err
+
+
 def test_interrupted_killed_and_resumed(tmp_path: Path) -> None:
     unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
     done = run("train", "--run", unbroken, "--threads", 1, *OF_A_FRESH_RUN)
@@ -83,8 +93,10 @@ def test_interrupted_killed_and_resumed(tmp_path: Path) -> None:
     ("arguments", "says"),
     [
         (("--set", "network.widht=3"), "unknown field network.widht"),
-        (("--set", "rounds=abc"), "standard --set rounds=abc: rounds must be int, found 'abc'"),
-        (("--preset", "huge"), "no preset 'huge'; there are: champion, mini"),
+        (("--set", "rounds=abc"), "quick --set rounds=abc: rounds must be int, found 'abc'"),
+        (("--preset", "huge"), "no preset 'huge'; presets: champion, mini"),
+        (("--preset", "none.toml"), "none.toml: no such file"),
+        (("--preset", "runs/a/best.json"), "begin from it with --from"),
         (("--preset", "small"), "learns from a teacher: name one with --teacher"),
         (("--preset", "recorded"), "learns from recorded games: give them with --games"),
         (("--resume", "--set", "seed=3"), "leave --set out"),

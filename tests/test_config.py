@@ -11,7 +11,7 @@ from azx.trainer.config import config_from_dict, load_config, presets
 
 
 def test_presets_and_overrides() -> None:
-    assert {"champion", "mini", "quick", "recorded", "standard"} <= set(presets())
+    assert {"champion", "mini", "quick", "recorded", "small"} <= set(presets())
     for preset in presets():
         config = load_config(preset, [])
         assert config_from_dict(config.to_json(), "itself") == config
@@ -50,7 +50,7 @@ def test_wrong_config_is_refused_by_name(override: str, says: str) -> None:
 
 
 def test_unreadable_presets_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no preset 'maxi'; there are: champion, mini, quick"):
+    with pytest.raises(UsageError, match="no preset 'maxi'; presets: champion, mini, quick"):
         load_config("maxi", [])
     (tmp_path / "x.toml").write_text("rounds = ")
     with pytest.raises(UsageError, match="not readable TOML"):

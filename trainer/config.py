@@ -283,10 +283,13 @@ def presets() -> list[str]:
 def load_config(preset: str, overrides: list[str]) -> TrainConfig:
     """A preset by name or path, with `table.field=value` overrides (values as in TOML)."""
     path = Path(preset) if preset.endswith(".toml") else CONFIGS / f"{preset}.toml"
+    if preset.endswith(".json"):
+        raise UsageError(f"{preset} is a checkpoint's name, no preset's: begin from it with --from")
     try:
         data = tomllib.loads(path.read_text())
     except FileNotFoundError:
-        raise UsageError(f"no preset {preset!r}; there are: {', '.join(presets())}") from None
+        wanted = f"no preset {preset!r}" if path.parent == CONFIGS else f"{path}: no such file"
+        raise UsageError(f"{wanted}; presets: {', '.join(presets())}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise UsageError(f"{path} is not readable TOML: {error}") from error
     for override in overrides:

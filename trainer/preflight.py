@@ -56,7 +56,7 @@ def preflight(network: PolicyValueNetwork, seed: int, trained: bool = False) -> 
         raise CheckFailed(
             f"in {STEPS} steps on one batch the policy loss came to {learnt:.3f}, and an answer "
             f"that ignores the board reaches {ignoring:.3f}: the network does not use what it "
-            "sees; run `azx doctor` on it"
+            "sees"
         )
     return Preflight(found, ignoring, learnt)
 

@@ -103,6 +103,8 @@ def export(
     for path in reports:
         if path.suffix not in REPORTS:
             raise UsageError(f"--report writes {', '.join(REPORTS)}, found {path}")
+    if out.suffix != ".onnx":
+        raise UsageError(f"--out writes a .onnx file, found {out}")
     check_writable(out, *reports, read=(inputs, Path(target)))
     with busy("loading torch") as tell:
         from azx.export.emit import OPSET

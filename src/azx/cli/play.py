@@ -150,13 +150,13 @@ def play(
       azx play --games 5000 --workers 8 --record games.npz
     """
     many = games is not None or orders is not None
-    _refuse_odd_pairs(many, human, workers, record, report, (orders, model))
+    known = variant_named(variant) if variant is not None else None
+    path = model_file(model, (known or STANDARD).name)
+    _refuse_odd_pairs(many, human, workers, record, report, (orders, path))
     budget = _budget(simulations, seconds, rollouts, root, one_ply)
     if seed is None:
         seed = 0 if many else secrets.randbelow(1_000_000)
 
-    known = variant_named(variant) if variant is not None else None
-    path = model_file(model, (known or STANDARD).name)
     with busy(f"loading {path}"):
         board = read_model(path, known, allow_unverified).card.variant
         keys, drawn = _orders(board, orders, games, seed)

@@ -117,8 +117,9 @@ def review(
     """
     if simulations and rollouts:
         raise UsageError("--rollouts is a judge of its own: leave out --simulations")
-    check_writable(html, json, read=(file, model))
     games = read_games(file)
+    path = model_file(model, games.variant.name)
+    check_writable(html, json, read=(file, path))
     first = game or 0
     if game is not None:
         if game >= len(games):
@@ -131,7 +132,6 @@ def review(
             f"{file} has {len(games):,} games, --html takes at most {MOST_GAMES_ON_A_PAGE}: "
             "choose one with --game, or use --json"
         )
-    path = model_file(model, games.variant.name)
     with busy(f"loading {path}"):
         many_games = rollouts is not None
         evaluator = open_model(path, games.variant, provider, threads, allow_unverified, many_games)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 #: The preset of who names none.
-STANDARD = "standard"
+QUICK = "quick"
 
 #: Seconds between two lines of a run whose output goes into a file, where no bar shows.
 LINE_EVERY = 60.0
@@ -39,10 +39,13 @@ class _Screen:
         self.console, self.progress = console, progress
         self.last_line = time.monotonic()
         self.stage: int | None = None  # of the round before; none was yet
+        self.under_way = False  # a round, which had best come to its end
 
     def begins(self, done: int, of: int) -> None:
         """It sets out, with so many of its rounds done."""
         self.task = self.progress.add_task("starting", total=of, completed=done)
+        if not done:
+            self.console.print("checking that the network is alive")
 
     def passed(self, found: Preflight) -> None:
         """The network is alive."""
@@ -53,6 +56,7 @@ class _Screen:
 
     def step(self, what: str, done: int, of: int) -> None:
         """Part of a round."""
+        self.under_way = True
         self.progress.update(self.task, description=f"{what} {100 * done // of:3d}%")
 
     def round(self, metrics: dict[str, Any], config: TrainConfig) -> None:
@@ -92,18 +96,23 @@ class _Screen:
 
 
 @contextmanager
-def _first_interrupt_asks(console: Console, folder: Path) -> Iterator[list[bool]]:
-    """Ctrl-C or SIGTERM once asks the run to end after this round; twice interrupts at once."""
+def _first_interrupt_asks(screen: _Screen, folder: Path) -> Iterator[list[bool]]:
+    """Ctrl-C or SIGTERM once asks the run to end after this round; twice interrupts at once.
+
+    Once is enough where no round is under way yet.
+    """
     asked: list[bool] = []
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if asked:
+        if asked or not screen.under_way:
             ended = Terminated if number == signal.SIGTERM else KeyboardInterrupt
             saved = (folder / "last.json").exists()
             lost = f"what came after the last save is lost; {_go_on(folder)}"
             raise ended(lost if saved else "nothing was saved yet")
         asked.append(True)
-        console.print("finishing this round, then saving; Ctrl-C again stops at once")
+        screen.console.print(
+            "finishing this round, then saving; a second Ctrl-C or SIGTERM stops at once"
+        )
 
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -121,8 +130,8 @@ def train(
     preset: Annotated[
         str | None,
         typer.Option(
-            help="mini, quick, standard, champion, small, recorded, or a TOML file of one's own.",
-            show_default=STANDARD,
+            help="quick, champion, mini, small, recorded, or a TOML file of one's own.",
+            show_default=QUICK,
         ),
     ] = None,
     set_: Annotated[
@@ -185,7 +194,7 @@ def train(
         from azx.trainer.train import train as train_run
 
     console = stderr()
-    folder = run or Path("runs") / Path(preset or STANDARD).stem
+    folder = run or Path("runs") / Path(preset or QUICK).stem
     if resume:
         if run is not None:  # else it names the folder
             _refuse_anew({"--preset": preset})
@@ -194,7 +203,7 @@ def train(
     else:
         go = partial(
             train_run,
-            load_config(preset or STANDARD, set_ or []),
+            load_config(preset or QUICK, set_ or []),
             folder,
             games=read_games(games) if games else None,
             begin_from=from_,
@@ -203,8 +212,10 @@ def train(
         )
     if threads:
         torch.set_num_threads(threads)
-    with _first_interrupt_asks(console, folder) as asked, _progress(console) as bar:
-        outcome = go(reporter=_Screen(console, bar), stop=lambda: bool(asked))
+    with _progress(console) as bar:
+        screen = _Screen(console, bar)
+        with _first_interrupt_asks(screen, folder) as asked:
+            outcome = go(reporter=screen, stop=lambda: bool(asked))
     _print_outcome(stdout(), outcome, folder)
 
 

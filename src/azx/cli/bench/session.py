@@ -101,11 +101,11 @@ class Session:
         **config: Any,
     ) -> None:
         """`reports` are written by others and `read` is read: neither may be `json`, or a model."""
-        check_writable(json, *reports, read=(*models, *read))
         known = variant_named(variant) if variant is not None else None
         variant_name = (known or STANDARD).name
         paths = [model_file(model, variant_name) for model in models]
         paths = paths or [model_file(None, variant_name)]
+        check_writable(json, *reports, read=(*paths, *read))
         self.models: dict[str, ModelFile] = {}
         for path in paths:
             model = read_model(path, known, allow_unverified)
