@@ -96,7 +96,7 @@ def audit(
     inputs: Batch | Tensor | Sequence[Tensor] | Mapping[str, Tensor],
     loss: Loss | None = None,
     *,
-    optimiser: torch.optim.Optimizer | None = None,
+    optimizer: torch.optim.Optimizer | None = None,
     meant: Mapping[str, str] | None = None,
     seed: int = 0,
     steps: int = 4,
@@ -105,7 +105,7 @@ def audit(
 
     `inputs` are what forward takes, by position or by name, best 16 or more rows that differ:
     whether the outputs depend on the input cannot be told from one row. `loss` makes a scalar of
-    what forward returns; None takes a random projection of all outputs. `optimiser` is asked
+    what forward returns; None takes a random projection of all outputs. `optimizer` is asked
     whether it holds every parameter. `meant` gives the reason for each path whose finding is no
     fault. Nothing of `module` changes, nor the random numbers of torch, numpy and Python. Where it
     is in float16 or bfloat16 its copies are trained in float32.
@@ -117,7 +117,7 @@ def audit(
     batch = batch_of(module, inputs).single()
     with random_numbers_kept(seed), watched_layers():
         copy = separate_copy(module)._apply(in_single)
-        facts = parameter_facts(module, optimiser)
+        facts = parameter_facts(module, optimizer)
         broken = not_finite(facts, copy)
         if broken:
             return Audit(worst_first(broken), facts)

@@ -109,13 +109,13 @@ class ParameterFacts:
 
 
 def parameter_facts(
-    module: nn.Module, optimiser: torch.optim.Optimizer | None = None
+    module: nn.Module, optimizer: torch.optim.Optimizer | None = None
 ) -> list[ParameterFacts]:
     """The facts of every parameter, tied ones once, in the module's order."""
     paths: dict[int, list[str]] = {}
     for path, parameter in module.named_parameters(remove_duplicate=False):
         paths.setdefault(id(parameter), []).append(path)
-    groups = optimiser.param_groups if optimiser is not None else []
+    groups = optimizer.param_groups if optimizer is not None else []
     held = {id(parameter) for group in groups for parameter in group["params"]}
     return [
         _facts(
@@ -123,7 +123,7 @@ def parameter_facts(
             name,
             parameter,
             paths[id(parameter)],
-            id(parameter) in held if optimiser is not None else None,
+            id(parameter) in held if optimizer is not None else None,
         )
         for _, owner, name, parameter in owned_parameters(module)
     ]

@@ -136,11 +136,11 @@ def test_the_gain_of_norms_is_the_one_that_acts() -> None:
 def test_what_the_optimiser_does_not_hold() -> None:
     made = mlp(nn.ReLU())
     some = torch.optim.SGD([made[0].weight, made[0].bias], lr=0.1)
-    found = audit(made, ROWS, optimiser=some)
+    found = audit(made, ROWS, optimizer=some)
     assert {f.path for f in found.problems(strict=True)} == {"2.weight", "2.bias"}
     assert [f.optimised for f in found.parameters] == [True, True, False, False]
     every = torch.optim.SGD(made.parameters(), lr=0.1)
-    assert audit(made, ROWS, optimiser=every).findings == []
+    assert audit(made, ROWS, optimizer=every).findings == []
 
 
 def test_gradients_and_updates_at_the_first_steps_and_the_last() -> None:

@@ -207,7 +207,7 @@ def test_a_folder_without_the_right_to_write_is_refused(
     ("options", "said"),
     [
         (("--human", "--games", 3), "--human is one game"),
-        (("--human", "--orders", "x.npy"), "--human is one game"),
+        (("--human", "--orders", "x.npy"), "x.npy: no such file"),
         (("--human", "--report", "x.json"), "--report is about many games"),
         (("--report", "x.json"), "--report is about many games"),
         (("--one-ply", "--simulations", 5), "--one-ply plays without a search"),

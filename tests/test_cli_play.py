@@ -138,6 +138,14 @@ def test_the_networks_game_is_the_one_it_plays_alone(mini: Path) -> None:
     assert shown.splitlines()[-1].endswith(f"the network on the same tiles: {alone.split()[1]}")
 
 
+def test_a_person_plays_tiles_of_their_own(mini: Path, tmp_path: Path) -> None:
+    orders, record = tmp_path / "orders.npy", tmp_path / "mine.npz"
+    np.save(orders, draw_orders(MINI, game_keys(9, 2)))
+    options = ("--human", "--orders", orders, "--simulations", 0, "--record", record)
+    good(run("play", "--model", mini, *options, given="6\n5\n4\n3\n2\n1\n0\n"))
+    assert (read_games(record).orders == np.load(orders)[:1]).all()
+
+
 def test_a_persons_game_is_kept_whatever_becomes_of_the_networks(
     mini: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

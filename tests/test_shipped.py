@@ -113,3 +113,12 @@ def multiplications(model: onnx.ModelProto) -> int:
     assert products
     assert not any(a.name == "transA" and a.i for node in products for a in node.attribute)
     return sum(math.prod(shapes[node.output[0]]) * shapes[node.input[0]][-1] for node in products)
+
+
+def test_what_the_readme_says_of_python_runs() -> None:
+    text = (REPOSITORY / "README.md").read_text()
+    found: dict[str, object] = {}
+    exec(text.partition("```python\n")[2].partition("```")[0], found)
+    assert isinstance(found["cells"], np.ndarray)
+    assert found["cells"].shape == (1,)
+    assert 0 <= found["cells"][0] < STANDARD.cells

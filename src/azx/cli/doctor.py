@@ -81,7 +81,7 @@ def doctor(
         tell("training copies for a few steps")
         with advice_on_inputs(network):
             rows = _rows(network)
-            found = audit(network.module, rows, objective, optimiser=trainer, meant=reasons)
+            found = audit(network.module, rows, objective, optimizer=trainer, meant=reasons)
 
     problems = found.problems(strict)
     verdict = (

@@ -106,7 +106,8 @@ def play(
         typer.Option(
             metavar="FILE.NPY",
             show_default=False,
-            help="Play these orders (int8 [games, cells], or a record), or the first --games.",
+            help="Play these orders (int8 [games, cells], or a record), or the first --games; "
+            "with --human the first one.",
         ),
     ] = None,
     workers: Annotated[
@@ -149,7 +150,7 @@ def play(
       azx play --rollouts 500
       azx play --games 5000 --workers 8 --record games.npz
     """
-    many = games is not None or orders is not None
+    many = games is not None or (orders is not None and not human)
     known = variant_named(variant) if variant is not None else None
     path = model_file(model, (known or STANDARD).name)
     _refuse_odd_pairs(many, human, workers, record, report, (orders, path))
@@ -159,7 +160,7 @@ def play(
 
     with busy(f"loading {path}"):
         board = read_model(path, known, allow_unverified).card.variant
-        keys, drawn = _orders(board, orders, games, seed)
+        keys, drawn = _orders(board, orders, 1 if human else games, seed)
         workers = workers_needed(len(drawn), workers, batch=1 if seconds is not None else BATCH)
         share = max(1, (threads or available_cores()) // workers)
         many_games = isinstance(budget, Rollouts) or (many and seconds is None)
@@ -204,7 +205,7 @@ def _refuse_odd_pairs(
 ) -> None:
     """`UsageError` for options that do not go together, or files that could not be written."""
     if human and many:
-        raise UsageError("--human is one game at the terminal: leave out --games and --orders")
+        raise UsageError("--human is one game at the terminal: leave out --games")
     if report is not None and not many:
         raise UsageError("--report is about many games: give --games N or --orders FILE")
     if workers > 1 and not many:
