@@ -10,9 +10,10 @@ import dataclasses
 import math
 import tomllib
 import typing
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import azx.runtime
 from azx.runtime.errors import UsageError
@@ -25,6 +26,28 @@ CONFIGS = Path(azx.runtime.__file__).resolve().parents[1] / "configs"
 #: What a network may learn from: games of its own, those of another network that it is beside, or
 #: recorded ones.
 SOURCES = ("itself", "teacher", "games")
+
+
+class Bound(NamedTuple):
+    """What a number must be."""
+
+    holds: Callable[[float], bool]
+    said: str
+
+
+AT_LEAST_ONE = Bound(lambda value: value >= 1, "at least 1")
+AT_LEAST_TWO = Bound(lambda value: value >= 2, "at least 2")
+SHARE = Bound(lambda value: 0 <= value <= 1, "between 0 and 1")
+POSITIVE = Bound(lambda value: value > 0, "above 0")
+NOT_NEGATIVE = Bound(lambda value: value >= 0, "0 or more")
+
+
+def _check(config: object, prefix: str, names: Sequence[str], bound: Bound) -> None:
+    """`UsageError` where a field is not within the bound; `prefix` is of the fields' names."""
+    for name in names:
+        value = getattr(config, name)
+        if not (math.isfinite(value) and bound.holds(value)):
+            raise UsageError(f"{prefix}{name} must be {bound.said}, found {value}")
 
 
 @dataclass(frozen=True)
@@ -43,6 +66,24 @@ class SelfPlayConfig:
     explore_until: float = 0.33  # share of the stage
     noise: float = 5.0  # points of Gumbel noise on the other placements, without a tree
     noise_end: float = 5.0
+
+    def __post_init__(self) -> None:
+        _check(self, "selfplay.", ("games_per_round", "candidates"), AT_LEAST_ONE)
+        _check(self, "selfplay.", ("explore", "explore_end", "explore_until"), SHARE)
+        rest = ("simulations", "other_tiles", "by_lot", "noise", "noise_end")
+        _check(self, "selfplay.", rest, NOT_NEGATIVE)
+        for name in ("noise", "explore"):
+            start, end = getattr(self, name), getattr(self, f"{name}_end")
+            if end > start:
+                raise UsageError(
+                    f"selfplay.{name}_end is at most selfplay.{name}, {start:g}, for it falls "
+                    f"over the run; found {end:g}: set both"
+                )
+        if self.by_lot > self.other_tiles:
+            raise UsageError(
+                f"selfplay.by_lot is at most selfplay.other_tiles ({self.other_tiles}), of which "
+                f"it is a part; found {self.by_lot}"
+            )
 
 
 @dataclass(frozen=True)
@@ -68,6 +109,20 @@ class LearningConfig:
     temperature: float = 2.0  # points; the policy learns softmax((gain + q) / temperature)
     precision: str = "auto"  # float32, bfloat16, or the faster of them on this processor
 
+    def __post_init__(self) -> None:
+        _check(self, "learning.", ("batch_size", "replay_rounds"), AT_LEAST_ONE)
+        shares = ("lambda_start", "lambda_end", "lambda_until", "average_rate")
+        _check(self, "learning.", shares, SHARE)
+        sizes = ("rate", "passes", "clip", "temperature", "average_rate", "policy_weight")
+        _check(self, "learning.", sizes, POSITIVE)
+        _check(self, "learning.", ("weight_decay",), NOT_NEGATIVE)
+        if self.optimizer not in ("adamw", "muon"):
+            raise UsageError(f"learning.optimizer is adamw or muon, found {self.optimizer!r}")
+        if self.precision not in ("auto", "float32", "bfloat16"):
+            raise UsageError(
+                f"learning.precision is auto, float32 or bfloat16, found {self.precision!r}"
+            )
+
 
 @dataclass(frozen=True)
 class EvaluationConfig:
@@ -77,6 +132,12 @@ class EvaluationConfig:
     games: int = 500
     patience: int = 4  # evaluations that must bring something, or the run stops ...
     least_gain: float = 1.0  # ... this many points; see `azx.trainer.stopping`
+
+    def __post_init__(self) -> None:
+        _check(self, "evaluation.", ("every", "patience"), AT_LEAST_ONE)
+        # One game has no interval, by which evaluations are compared.
+        _check(self, "evaluation.", ("games",), AT_LEAST_TWO)
+        _check(self, "evaluation.", ("least_gain",), NOT_NEGATIVE)
 
 
 @dataclass(frozen=True)
@@ -109,6 +170,23 @@ class TrainConfig:
         return sum(stage.rounds for stage in self.stages)
 
     def __post_init__(self) -> None:
+        _check(self, "", ("rounds",), AT_LEAST_ONE)
+        _check(self, "", ("seed",), NOT_NEGATIVE)
+        if self.seed >= 2**62:
+            raise UsageError(f"seed must be below 2**62, found {self.seed}")
+        never_drawn = variant_named(self.variant).tiles - variant_named(self.variant).cells
+        if self.selfplay.other_tiles > never_drawn:
+            raise UsageError(
+                f"selfplay.other_tiles must be at most the {never_drawn} tiles that are never "
+                f"drawn on {self.variant}, found {self.selfplay.other_tiles}"
+            )
+        if self.learns_from not in SOURCES:
+            raise UsageError(
+                f"learns_from is {', '.join(SOURCES[:-1])} or {SOURCES[-1]}, found "
+                f"{self.learns_from!r}"
+            )
+        if self.learning.hold_q and self.learns_from == "games":
+            raise UsageError("learning.hold_q: recorded games have no q to hold; leave it out")
         for stage in self.then:
             for name in ("variant", "learns_from", "network", "evaluation"):
                 if getattr(stage, name) != getattr(self, name):
@@ -120,87 +198,6 @@ class TrainConfig:
             raise UsageError(
                 f"every stage needs a seed of its own, or it plays the same deals again; found "
                 f"{', '.join(map(str, seeds))}"
-            )
-        variant = variant_named(self.variant)
-        s, n, e = self.selfplay, self.learning, self.evaluation
-        at_least_one = {
-            "rounds": self.rounds,
-            "selfplay.games_per_round": s.games_per_round,
-            "selfplay.candidates": s.candidates,
-            "learning.batch_size": n.batch_size,
-            "learning.replay_rounds": n.replay_rounds,
-            "evaluation.every": e.every,
-            "evaluation.patience": e.patience,
-        }
-        shares = {
-            "selfplay.explore": s.explore,
-            "selfplay.explore_end": s.explore_end,
-            "selfplay.explore_until": s.explore_until,
-            "learning.lambda_start": n.lambda_start,
-            "learning.lambda_end": n.lambda_end,
-            "learning.lambda_until": n.lambda_until,
-            "learning.average_rate": n.average_rate,
-        }
-        positive = {
-            "learning.rate": n.rate,
-            "learning.passes": n.passes,
-            "learning.clip": n.clip,
-            "learning.temperature": n.temperature,
-            "learning.average_rate": n.average_rate,
-            "learning.policy_weight": n.policy_weight,
-        }
-        not_negative = {
-            "seed": self.seed,
-            "selfplay.simulations": s.simulations,
-            "selfplay.other_tiles": s.other_tiles,
-            "selfplay.by_lot": s.by_lot,
-            "selfplay.noise": s.noise,
-            "selfplay.noise_end": s.noise_end,
-            "learning.weight_decay": n.weight_decay,
-            "evaluation.least_gain": e.least_gain,
-        }
-        if self.seed >= 2**62:
-            raise UsageError(f"seed must be below 2**62, found {self.seed}")
-        for values, holds, what in (
-            (at_least_one, lambda v: v >= 1, "at least 1"),
-            # One game has no interval, by which evaluations are compared.
-            ({"evaluation.games": e.games}, lambda v: v >= 2, "at least 2"),
-            (shares, lambda v: 0 <= v <= 1, "between 0 and 1"),
-            (positive, lambda v: v > 0, "above 0"),
-            (not_negative, lambda v: v >= 0, "0 or more"),
-        ):
-            for name, value in values.items():
-                if not (math.isfinite(value) and holds(value)):
-                    raise UsageError(f"{name} must be {what}, found {value}")
-        for name in ("noise", "explore"):
-            start, end = getattr(s, name), getattr(s, f"{name}_end")
-            if end > start:
-                raise UsageError(
-                    f"selfplay.{name}_end is at most selfplay.{name}, {start:g}, for it falls "
-                    f"over the run; found {end:g}: set both"
-                )
-        if s.other_tiles > variant.tiles - variant.cells:
-            raise UsageError(
-                f"selfplay.other_tiles must be at most the {variant.tiles - variant.cells} tiles "
-                f"that are never drawn on {self.variant}, found {s.other_tiles}"
-            )
-        if s.by_lot > s.other_tiles:
-            raise UsageError(
-                f"selfplay.by_lot is at most selfplay.other_tiles ({s.other_tiles}), of which it "
-                f"is a part; found {s.by_lot}"
-            )
-        if self.learns_from not in SOURCES:
-            raise UsageError(
-                f"learns_from is {', '.join(SOURCES[:-1])} or {SOURCES[-1]}, found "
-                f"{self.learns_from!r}"
-            )
-        if n.hold_q and self.learns_from == "games":
-            raise UsageError("learning.hold_q: recorded games have no q to hold; leave it out")
-        if n.optimizer not in ("adamw", "muon"):
-            raise UsageError(f"learning.optimizer is adamw or muon, found {n.optimizer!r}")
-        if n.precision not in ("auto", "float32", "bfloat16"):
-            raise UsageError(
-                f"learning.precision is auto, float32 or bfloat16, found {n.precision!r}"
             )
 
     def to_json(self) -> dict[str, Any]:
