@@ -30,7 +30,7 @@ from azx.trainer.evaluation import Strength
 from azx.trainer.learner import Losses, StepReport
 from azx.trainer.network import NetworkConfig
 from azx.trainer.preflight import preflight
-from azx.trainer.stopping import standing_still
+from azx.trainer.standing import standing_still
 from azx.trainer.torch_evaluator import TorchEvaluator
 from azx.trainer.train import Outcome, resume, train
 from azx.trainer.training import Training

@@ -131,7 +131,7 @@ class EvaluationConfig:
     every: int = 10  # rounds of the run; at the end of a stage besides
     games: int = 500
     patience: int = 4  # evaluations that must bring something, or the run stops ...
-    least_gain: float = 1.0  # ... this many points; see `azx.trainer.stopping`
+    least_gain: float = 1.0  # ... this many points; see `azx.trainer.standing`
 
     def __post_init__(self) -> None:
         _check(self, "evaluation.", ("every", "patience"), AT_LEAST_ONE)

@@ -191,12 +191,12 @@ def _loop(training: Training, reporter: Reporter, stop: Callable[[], bool]) -> O
     if training.round == config.rounds_in_all:
         reason = "finished"
     else:
-        reason = "standing still" if training.stands_still else "stopped"
+        reason = "standing still" if training.standing.stands_still else "stopped"
     return Outcome(
         reason,
         training.round,
         config.rounds_in_all,
-        training.best_round,
-        training.best_score,
+        training.standing.best_round,
+        training.standing.best_score,
         training.judged_by,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from azx.runtime.errors import RunError
 from azx.runtime.records import Games
-from azx.runtime.stats import estimate, paired_difference
+from azx.runtime.stats import estimate
 from azx.runtime.variant import variant_named
 from azx.trainer.checkpoint import (
     OTHER_VERSION,
@@ -35,7 +34,7 @@ from azx.trainer.parts import PART, each_part
 from azx.trainer.preflight import Preflight
 from azx.trainer.samples import Replay, Samples
 from azx.trainer.sources import Played, Recorded, Source, check_trees, split, taught
-from azx.trainer.stopping import standing_still
+from azx.trainer.standing import Standing
 from azx.trainer.teacher import Teacher
 from azx.trainer.torch_evaluator import TorchEvaluator
 from azx.trainer.watchdog import Watchdog
@@ -79,22 +78,19 @@ class Training:
             optimizers_of(network, stage.learning)
             if games is None:
                 check_trees(stage)
-        #: By stage and evaluation: the scores of the player by which the run is judged.
-        self.history: list[list[NDArray[np.float32]]] = []
+        self.standing = Standing()
         self._begin_stage(0, network)
         self.round = 0
         self.games_seen = 0
         self.seconds = 0.0
         # Recorded games teach what their own moves are worth, and one ply asks about all moves.
         self.judged_by = "policy" if self.held_out is not None else "one ply"
-        self.best_round, self.best_score = 0, -1.0
-        self.stands_still = False  # by the last evaluations, so that the run ends
         self.begun_from: dict[str, Any] | None = None  # where the run before this one stood
 
     @property
     def over(self) -> bool:
         """Whether there is no round to come."""
-        return self.stands_still or self.round >= self.config.rounds_in_all
+        return self.standing.stands_still or self.round >= self.config.rounds_in_all
 
     @property
     def at_the_end_of_a_stage(self) -> bool:
@@ -105,7 +101,7 @@ class Training:
         """Be ready for the first round of the stage `index`, with nothing remembered."""
         stages = self.config.stages
         self.stage_index, self.stage = index, stages[index]
-        self.history.append([])
+        self.standing.begin_stage()
         self.stage_began = sum(stage.rounds for stage in stages[:index])  # rounds before it
         precision = choose_precision(self.stage.learning.precision)
         self.learner = Learner(network, self.stage.learning, precision)
@@ -134,15 +130,12 @@ class Training:
         restore(checkpoint, self.learner, self.replay)
         info = checkpoint.info
         self.round, self.games_seen, self.seconds = info["round"], info["games"], info["seconds"]
-        self.best_round, self.best_score = info["best_round"], info["best_score"]
-        self.stands_still = info["stands_still"]
-        self.history = [
-            [np.array(scores, dtype=np.float32) for scores in of_stage]
-            for of_stage in info["history"]
-        ]
-        one_each = [scores.ndim == 1 for of_stage in self.history for scores in of_stage]
-        if len(self.history) != index + 1 or not all(one_each):
-            raise RunError(f"{checkpoint.path} has no scores by stage: {OTHER_VERSION}")
+        try:
+            self.standing = Standing.from_json(info)
+        except (TypeError, ValueError):
+            raise RunError(f"{checkpoint.path} has no scores by stage: {OTHER_VERSION}") from None
+        if len(self.standing.history) != index + 1:
+            raise RunError(f"{checkpoint.path} is of stage {index + 1}, its scores are not")
         self.begun_from = info["begun_from"]
 
     def info(self) -> dict[str, Any]:
@@ -151,9 +144,7 @@ class Training:
             "round": self.round,
             "games": self.games_seen,
             "seconds": round(self.seconds, 1),
-            "best_round": self.best_round,
-            "best_score": self.best_score,
-            "stands_still": self.stands_still,
+            **self.standing.info(),
             "recorded": self.held_out is not None,
             "taught": self.teacher is not None,
             "begun_from": self.begun_from,
@@ -161,8 +152,7 @@ class Training:
 
     def save(self) -> None:
         """Write the checkpoint to resume from."""
-        history = [[scores.tolist() for scores in of_stage] for of_stage in self.history]
-        info = {**self.info(), "history": history}
+        info = {**self.info(), **self.standing.to_json()}
         save_last(self.run, self.config, info, self.learner, self.replay)
 
     def play_and_learn(self, watchdog: Watchdog, reporter: Reporter) -> dict[str, Any]:
@@ -206,11 +196,7 @@ class Training:
         }
 
     def evaluate(self, reporter: Reporter) -> dict[str, Any]:
-        """Measure the averaged weights, keep them unless others have scored better; the metrics.
-
-        Better means: by an interval that leaves 0 out, on the same orders. The largest of many
-        noisy means is mostly noise, and what has learnt longer is the better guess.
-        """
+        """Measure the averaged weights, keep them where they are the best; the metrics."""
         settings = self.stage.evaluation
         found = measure(
             TorchEvaluator(self.learner.average),
@@ -219,7 +205,6 @@ class Training:
         )
         policy, one_ply = estimate(found.policy), estimate(found.one_ply)
         judged = found.one_ply if self.judged_by == "one ply" else found.policy
-        self.history[-1].append(judged)
         metrics = {
             "policy": policy.mean,
             "policy_ci": policy.half_width,
@@ -230,12 +215,7 @@ class Training:
         }
         if self.held_out is not None:
             metrics |= self._held_out_losses(self.held_out)
-        self.stands_still = standing_still(self.history[-1], settings)
-        highest = max(
-            itertools.chain.from_iterable(self.history), key=lambda scores: float(scores.mean())
-        )
-        if paired_difference(judged, highest).ci95[1] >= 0.0:
-            self.best_round, self.best_score = self.round, float(judged.mean())
+        if self.standing.add(judged, self.round, settings):
             info = {**self.info(), **metrics, "evaluated_games": settings.games}
             save_best(self.run, self.config, info, self.learner.average)
         return metrics
