@@ -125,8 +125,8 @@ def test_following_waits_for_the_first_round_and_for_the_last(
 
 
 def test_nothing_to_report(tmp_path: Path) -> None:
-    refused(run("report", tmp_path), "no such file")
-    refused(run("report", tmp_path, "--follow"), "no such file")
+    refused(run("report", tmp_path), "is no run of `azx train`")
+    refused(run("report", tmp_path, "--follow"), "is no run of `azx train`")
 
 
 def test_weights_that_do_not_fit_cost_only_the_games(copied: Path) -> None:

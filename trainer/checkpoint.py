@@ -226,7 +226,7 @@ def load_network(path: Path) -> LoadedNetwork:
             "all that training knows: give the run that it came from"
         )
     if not exists(path):
-        raise RunError(f"{path}: no such run or checkpoint")
+        raise RunError(f"{path}: no such run or checkpoint; give a run's folder or a .json in it")
     if path.is_dir():
         found = [path / name for name in ("best.json", "last.json") if (path / name).exists()]
         if not found:

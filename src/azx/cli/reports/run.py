@@ -51,6 +51,8 @@ def read_metrics(run: Path) -> list[Metrics]:
     """A dict for each round; a line that is being written is left out."""
     if not (exists(run) and run.is_dir()):
         raise RunError(f"{run}: no such run; give the folder that `azx train` named")
+    if not exists(run / "metrics.jsonl"):
+        raise RunError(f"{run} is no run of `azx train`, or has no round yet: no metrics.jsonl")
     text = read_bytes(run / "metrics.jsonl", RunError).decode()
     lines = text.splitlines(keepends=True)
     try:
