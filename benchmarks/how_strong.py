@@ -238,8 +238,8 @@ def main() -> None:
         write_text(pictures / "ladder.svg", drawn)
         sections["What search and rollouts add"] = [
             "On the first so many of the same orders. The luck of the draws is taken out, which "
-            "leaves the mean where it is: by what the network or a search foresees "
-            "([review.md](review.md)), for rollouts by what each move gains on a game played out "
+            "leaves the mean where it is: of one ply by what the network foresees "
+            "([review.md](review.md)), else by what each move gains on a game played out "
             "(`benchmarks/advantages.py`). Differences are to the first line. `mcts:N` is a tree "
             "of N simulations for each move, `rollouts:N` are up to N games played to their end. "
             "Milliseconds are of one core with many games "
