@@ -189,9 +189,9 @@ def test_every_file_needs_a_name_of_its_own(mini: Path, tmp_path: Path) -> None:
     refused(run("bench", "search", *own, "--json", net), "net.onnx is named twice")
     strength = ("bench", "strength", *own, "--orders", one)
     refused(run(*strength, "--json", one), "one.npz is named twice")
-    page = tmp_path / "bench.json"
+    page = tmp_path / "bench.md"
     both = ("--json", page, "--report", page)
-    refused(run("bench", "all", *own, *both), "bench.json is named twice")
+    refused(run("bench", "all", *own, *both), "bench.md is named twice")
     assert net.read_bytes() == mini.read_bytes()
     refused(run(*many, "--seed", 2, "--record", one), "one.npz is there already", "remove it")
     assert one.read_bytes() == before
