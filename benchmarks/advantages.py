@@ -84,12 +84,26 @@ def _by_games(
     """float64 [N]: what `chosen` [N] gains on `usual` [N], by games played out after both."""
     gained, other = np.zeros(len(boards)), np.flatnonzero(usual != chosen)
     if len(other):
-        both = np.stack((chosen[other], usual[other]), axis=1)
-        rows = Rows(
-            np.repeat(other, 2 * EACH),
-            np.repeat(both.ravel(), EACH),
-            np.tile(np.arange(EACH), 2 * len(other)),
-        )
-        made = played_out(evaluator, boards, tiles, keys, rows).reshape(len(other), 2, EACH)
-        gained[other] = (made[:, 0] - made[:, 1]).mean(axis=1)
+        both = np.stack((chosen[other], usual[other]), axis=1).ravel()
+        made = games_after(evaluator, boards, tiles, keys, np.repeat(other, 2), both, EACH)
+        gained[other] = (made[::2] - made[1::2]).mean(axis=1)
     return gained
+
+
+def games_after(
+    evaluator: Evaluator,
+    boards: NDArray[np.int8],
+    tiles: NDArray[np.int8],
+    keys: NDArray[np.uint64],
+    game: NDArray[np.int64],
+    cell: NDArray[np.int8],
+    each: int,
+) -> NDArray[np.float64]:
+    """float64 [K, each]: what `each` games make after every placement, with its gain, less luck.
+
+    The placements are on `cell` [K] in the decisions `game` [K] of `boards` [N, C], `tiles` [N] and
+    `keys` [N]; those of one decision have the same draws.
+    """
+    deals = np.tile(np.arange(each), len(game))
+    rows = Rows(np.repeat(game, each), np.repeat(cell, each), deals)
+    return played_out(evaluator, boards, tiles, keys, rows).reshape(len(game), each)

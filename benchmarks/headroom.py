@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from advantages import games_after
 from measured import measured_here
 from numpy.typing import NDArray
 
@@ -32,14 +33,12 @@ from azx.runtime.play import play_part
 from azx.runtime.players import network_player
 from azx.runtime.records import Games, read_orders
 from azx.runtime.rollouts import (
-    BEHIND,
     EXACT_AFTER_THE_MOVE,
     MOST_CANDIDATES,
     Rollouts,
-    Rows,
     foreseen,
-    played_out,
     value_error,
+    within_reach,
 )
 from azx.runtime.seeds import game_keys
 from azx.runtime.stats import estimate
@@ -86,30 +85,23 @@ def _by_games(
 ) -> NDArray[np.float64]:
     """float64 [N, len(CHOOSING)], where games have to be played out."""
     error = value_error(boards)[:, None]
-    rank = np.argsort(np.argsort(-worth, axis=1), axis=1)
-    rival = (rank < MOST_CANDIDATES) & (worth >= worth.max(axis=1, keepdims=True) - BEHIND * error)
+    rival = within_reach(worth, error, MOST_CANDIDATES)
     rival[np.arange(len(boards)), chosen] = True
     rival &= (rival.sum(axis=1) > 1)[:, None]
     game, cell = np.nonzero(rival)
-    each = max(CHOOSING)
-    rows = Rows(
-        np.repeat(game, each),
-        np.repeat(cell.astype(np.int8), each),
-        np.tile(np.arange(each), len(game)),
-    )
-    halves = [
-        played_out(evaluator, boards, tiles, half, rows).reshape(len(game), each) for half in keys
-    ]
+    placements = game, cell.astype(np.int8), max(CHOOSING)
+    halves = [games_after(evaluator, boards, tiles, half, *placements) for half in keys]
     means = [np.full(worth.shape, -np.inf) for _ in keys]
     for mean, made in zip(means, halves, strict=True):
         mean[rival] = made.mean(axis=1)
+    prior = 1 / error[game, 0] ** 2
     gained = np.zeros((len(boards), len(CHOOSING)))
     contested = np.flatnonzero(rival.any(axis=1))
     for made, judge in zip(halves, means[::-1], strict=True):
+        variance = made.var(axis=1, ddof=1).clip(min=1e-6)
         for column, count in enumerate(CHOOSING):
             # What is foreseen and what the games made, by the precision of each.
-            weight = count / made.var(axis=1, ddof=1).clip(min=1e-6)
-            prior = 1 / error[game, 0] ** 2
+            weight = count / variance
             expected = np.full(worth.shape, -np.inf)
             expected[rival] = (prior * worth[rival] + weight * made[:, :count].mean(axis=1)) / (
                 prior + weight
@@ -124,9 +116,9 @@ def rows_of(kept: dict[str, Any]) -> list[str]:
     """The table in Markdown, and what each third of the turns has in it."""
     gained = np.array(kept["given_away"])  # [N, C, len(CHOOSING)]
     thirds = np.array_split(np.arange(gained.shape[1]), 3)
-    names = ", ".join(f"turns {third[0] + 1} to {third[-1] + 1}" for third in thirds)
+    names = " | ".join(f"turns {third[0] + 1} to {third[-1] + 1}" for third in thirds)
     lines = [
-        f"| games that choose | {kept['player']} gives away | {names.replace(', ', ' | ')} |",
+        f"| games that choose | {kept['player']} gives away | {names} |",
         "|---|---|" + "---|" * len(thirds),
     ]
     for column, count in enumerate(kept["choosing"]):

@@ -247,6 +247,17 @@ def value_error(boards: NDArray[np.int8]) -> NDArray[np.float64]:
     return VALUE_ERROR_AT_FIRST + (VALUE_ERROR - VALUE_ERROR_AT_FIRST) * filled
 
 
+def within_reach(
+    foreseen: NDArray[np.float64], error: NDArray[np.float64], most: NDArray[np.int64] | int
+) -> NDArray[np.bool_]:
+    """bool [G, C]: the cells that may be the best, `most` [G, 1] of each decision.
+
+    Those of the highest `foreseen` [G, C], at most `BEHIND` times `error` [G, 1] behind the first.
+    """
+    rank = np.argsort(np.argsort(-foreseen, axis=1, kind="stable"), axis=1, kind="stable")
+    return (rank < most) & (foreseen >= foreseen.max(axis=1, keepdims=True) - BEHIND * error)
+
+
 def _most_candidates(count: int) -> int:
     """How many can be told apart with so many rollouts; 1 where there is nothing to tell by."""
     most = MOST_CANDIDATES
@@ -272,12 +283,9 @@ class _Tally:
         self.played = np.zeros(foreseen.shape, dtype=np.int64)
         self.total = np.zeros(foreseen.shape)
         self.squares = np.zeros(foreseen.shape)
-        rank = np.argsort(np.argsort(-foreseen, axis=1, kind="stable"), axis=1, kind="stable")
-        best = foreseen.max(axis=1, keepdims=True)
         undecided = (boards == EMPTY).sum(axis=1) - 1 > EXACT_AFTER_THE_MOVE
         most = np.array([_most_candidates(its_count) for its_count in self.count.tolist()])
-        self.candidate = (rank < most[:, None]) & (foreseen >= best - BEHIND * self.error)
-        self.candidate &= undecided[:, None]
+        self.candidate = within_reach(foreseen, self.error, most[:, None]) & undecided[:, None]
 
     def next_rows(self) -> Rows:
         """What is played out next: none where one candidate is left, or the budget is used up."""

@@ -174,7 +174,8 @@ class TrainConfig:
         _check(self, "", ("seed",), NOT_NEGATIVE)
         if self.seed >= 2**62:
             raise UsageError(f"seed must be below 2**62, found {self.seed}")
-        never_drawn = variant_named(self.variant).tiles - variant_named(self.variant).cells
+        variant = variant_named(self.variant)
+        never_drawn = variant.tiles - variant.cells
         if self.selfplay.other_tiles > never_drawn:
             raise UsageError(
                 f"selfplay.other_tiles must be at most the {never_drawn} tiles that are never "

@@ -51,14 +51,13 @@ class Standing:
             "stands_still": self.stands_still,
         }
 
-    def to_json(self) -> dict[str, Any]:
-        """All of it."""
-        history = [[scores.tolist() for scores in of_stage] for of_stage in self.history]
-        return {**self.info(), "history": history}
+    def scores(self) -> list[list[list[float]]]:
+        """`history`, for a checkpoint."""
+        return [[scores.tolist() for scores in of_stage] for of_stage in self.history]
 
     @classmethod
-    def from_json(cls, found: dict[str, Any]) -> Standing:
-        """The inverse of `to_json`; `ValueError` where the scores are not by stage."""
+    def from_info(cls, found: dict[str, Any]) -> Standing:
+        """What has this `info`, and `scores` as its history; `ValueError` if not by stage."""
         standing = cls()
         standing.best_round, standing.best_score = found["best_round"], found["best_score"]
         standing.stands_still = found["stands_still"]

@@ -131,11 +131,12 @@ class Training:
         info = checkpoint.info
         self.round, self.games_seen, self.seconds = info["round"], info["games"], info["seconds"]
         try:
-            self.standing = Standing.from_json(info)
+            self.standing = Standing.from_info(info)
+            by_stage = len(self.standing.history) == index + 1
         except (TypeError, ValueError):
-            raise RunError(f"{checkpoint.path} has no scores by stage: {OTHER_VERSION}") from None
-        if len(self.standing.history) != index + 1:
-            raise RunError(f"{checkpoint.path} is of stage {index + 1}, its scores are not")
+            by_stage = False
+        if not by_stage:
+            raise RunError(f"{checkpoint.path} has no scores by stage: {OTHER_VERSION}")
         self.begun_from = info["begun_from"]
 
     def info(self) -> dict[str, Any]:
@@ -152,7 +153,7 @@ class Training:
 
     def save(self) -> None:
         """Write the checkpoint to resume from."""
-        info = {**self.info(), **self.standing.to_json()}
+        info = {**self.info(), "history": self.standing.scores()}
         save_last(self.run, self.config, info, self.learner, self.replay)
 
     def play_and_learn(self, watchdog: Watchdog, reporter: Reporter) -> dict[str, Any]:

@@ -35,8 +35,8 @@ LINE_EVERY = 60.0
 class _Screen:
     """Shows a run: a bar for the rounds, what is being done, a line for every evaluation."""
 
-    def __init__(self, console: Console, progress: Progress) -> None:
-        self.console, self.progress = console, progress
+    def __init__(self, console: Console, progress: Progress, resumed: bool) -> None:
+        self.console, self.progress, self.resumed = console, progress, resumed
         self.last_line = time.monotonic()
         self.stage: int | None = None  # of the round before; none was yet
         self.under_way = False  # a round, which had best come to its end
@@ -44,7 +44,7 @@ class _Screen:
     def begins(self, done: int, of: int) -> None:
         """It sets out, with so many of its rounds done."""
         self.task = self.progress.add_task("starting", total=of, completed=done)
-        if not done:
+        if not self.resumed:
             self.console.print("checking that the network is alive")
 
     def passed(self, found: Preflight) -> None:
@@ -213,7 +213,7 @@ def train(
     if threads:
         torch.set_num_threads(threads)
     with _progress(console) as bar:
-        screen = _Screen(console, bar)
+        screen = _Screen(console, bar, resume)
         with _first_interrupt_asks(screen, folder) as asked:
             outcome = go(reporter=screen, stop=lambda: bool(asked))
     _print_outcome(stdout(), outcome, folder)

@@ -26,6 +26,9 @@ SAMPLES, SAMPLE_SEED = 3, 0x5A3E
 #: Letters of why there are none, where weights cannot be read.
 REASON = 300
 
+#: Of a run, a line of JSON for every round; `azx.trainer.journal` writes it.
+METRICS = "metrics.jsonl"
+
 Metrics = dict[str, Any]
 
 
@@ -43,7 +46,7 @@ def is_training(run: Path) -> bool:
 
 def has_rounds(run: Path) -> bool:
     """Whether a first round is on record."""
-    path = run / "metrics.jsonl"
+    path = run / METRICS
     return exists(path) and b"\n" in path.read_bytes()
 
 
@@ -51,14 +54,15 @@ def read_metrics(run: Path) -> list[Metrics]:
     """A dict for each round; a line that is being written is left out."""
     if not (exists(run) and run.is_dir()):
         raise RunError(f"{run}: no such run; give the folder that `azx train` named")
-    if not exists(run / "metrics.jsonl"):
-        raise RunError(f"{run} is no run of `azx train`, or has no round yet: no metrics.jsonl")
-    text = read_bytes(run / "metrics.jsonl", RunError).decode()
+    path = run / METRICS
+    if not exists(path):
+        raise RunError(f"{run} is no run of `azx train`, or has no round yet: no {METRICS}")
+    text = read_bytes(path, RunError).decode()
     lines = text.splitlines(keepends=True)
     try:
         rounds = [json.loads(line) for line in lines if line.endswith("\n")]
     except ValueError as error:
-        raise RunError(f"{run / 'metrics.jsonl'} is no list of rounds: {error}") from error
+        raise RunError(f"{path} is no list of rounds: {error}") from error
     if not rounds:
         raise RunError(f"{run} has no finished round")
     return rounds
