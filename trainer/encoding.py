@@ -20,6 +20,9 @@ OF_LINE, OF_CELL = 5, 5
 #: Features of each empty cell and tile: `Features.suits` and `.promised`.
 OF_TILE = 5
 
+#: Axes on which a tile may suit a cell's lines, as `Features.suits` tells them.
+SUITED_AXES = ((0, 1), (0, 2), (1, 2), (0, 1, 2))
+
 
 class Features(NamedTuple):
     """What is known of a batch of boards (B boards, C cells, L lines, N numbers over all axes)."""
@@ -64,7 +67,7 @@ class BoardEncoding(nn.Module):
             digits = torch.from_numpy(variant.tile_digits[:, axis]).long()
             shows[torch.arange(variant.tiles), axis * widest + digits] = 1.0
         lines = len(variant.lines)
-        on_line = torch.from_numpy(variant.on_line).T.contiguous()
+        on_line = torch.from_numpy(variant.on_line).T.repeat_interleave(widest, dim=1)
         number_on_line = torch.zeros(variant.cells, numbers, lines, widest)
         number_of_line = torch.zeros(numbers, lines, widest)
         points = torch.zeros(lines, widest, variant.tiles, variant.cells)
@@ -79,6 +82,12 @@ class BoardEncoding(nn.Module):
             for digit in range(widest):
                 number_on_line[list(cells), axis * widest + digit, line, digit] = 1.0
                 number_of_line[axis * widest + digit, line, digit] = 1.0
+        tiles, kinds = variant.tiles, len(SUITED_AXES)
+        suited = torch.zeros(numbers, tiles, kinds)
+        for kind, axes in enumerate(SUITED_AXES):
+            for axis in axes:
+                of_axis = slice(axis * widest, (axis + 1) * widest)
+                suited[of_axis, :, kind] = shows[:, of_axis].T
         self.lines, self.widest = lines, widest
         self.gains_shape = (variant.tiles, variant.cells)
         self.longest = float(2 * variant.radius + 1)
@@ -86,14 +95,18 @@ class BoardEncoding(nn.Module):
         self.turned_lines = list(variant.turned_lines)
         self.tiles, self.dearest = float(variant.tiles), float(pays.max())
         constants = {
-            "enough": _chances_of_enough(variant, int(self.longest), int(self.most)).flatten(1),
+            "enough": _chances_of_enough(variant, int(self.longest), int(self.most)).mT.flatten(1),
             "tile_ids": torch.arange(variant.tiles, dtype=torch.int8),
             "shows": shows,
             "on_line": on_line,
             "number_on_line": number_on_line.reshape(variant.cells * numbers, lines * widest),
             "number_of_line": number_of_line.reshape(numbers, lines * widest),
             "length": on_line.sum(dim=0),
-            "pays": pays / self.dearest,
+            "suited": suited.flatten(1),
+            "all_suited": torch.tensor([float(len(axes)) for axes in SUITED_AXES]).repeat(tiles),
+            "each_kind": torch.eye(kinds).repeat(tiles, 1),
+            "each_kind_of_tile": torch.eye(tiles).repeat_interleave(kinds, dim=1),
+            "pays": pays.flatten() / self.dearest,
             "points": points.reshape(lines * widest, variant.tiles * variant.cells),
         }
         for name, constant in constants.items():
@@ -105,6 +118,10 @@ class BoardEncoding(nn.Module):
         self.number_on_line: Tensor
         self.number_of_line: Tensor
         self.length: Tensor
+        self.suited: Tensor  # [N, T x K] the numbers of each tile on the axes of each kind
+        self.all_suited: Tensor  # [T x K] how many they are
+        self.each_kind: Tensor  # [T x K, K] the sum over the tiles
+        self.each_kind_of_tile: Tensor  # [T, T x K] the same for all kinds
         self.pays: Tensor
         self.points: Tensor
 
@@ -116,12 +133,12 @@ class BoardEncoding(nn.Module):
         tiles_left = 1.0 - lies.sum(dim=1)
         cells = lies @ self.shows
         numbers_left = tiles_left @ self.shows
-        by_line = (-1, self.lines, self.widest)
-        lying = (cells.flatten(1) @ self.number_on_line).reshape(by_line)
-        filled_on_line = (filled @ self.on_line).unsqueeze(-1)
+        # Lines and numbers side by side, [B, L x N / A]: sums of tensors of two shapes take longer.
+        lying = cells.flatten(1) @ self.number_on_line
+        filled_on_line = filled @ self.on_line
         possible = (lying == filled_on_line).to(lying.dtype)
-        wanted = self.length.unsqueeze(-1) - filled_on_line
-        surplus = (numbers_left @ self.number_of_line).reshape(by_line) - wanted
+        wanted = self.length - filled_on_line
+        surplus = numbers_left @ self.number_of_line - wanted
         empty_cells = empty.sum(dim=1)
         enough = possible * self._enough(empty_cells, numbers_left, wanted)
         lines = torch.stack(
@@ -133,13 +150,15 @@ class BoardEncoding(nn.Module):
                 enough * self.pays,
             ),
             dim=1,
-        )
+        ).unflatten(2, (self.lines, self.widest))
         # A line with one cell left and one number pays number x length for the tile that ends it.
         ends = possible * (wanted == 1.0).to(possible.dtype)
         gains = self._of_placements(ends) * empty.unsqueeze(1)
         promised = self._of_placements(enough) / self.dearest
-        suits = self._suits(possible.flatten(1), tiles_left) * empty[:, :, None, None]
-        suiting = suits.sum(dim=2).transpose(1, 2) / self.tiles
+        suits = self._suits(possible, empty, tiles_left)
+        # Counts are exact in bfloat16, which the product may be made in; shares of 27 are not.
+        suiting = (suits @ self.each_kind).to(suits.dtype).transpose(1, 2) / self.tiles
+        suits = suits.unflatten(2, (-1, len(SUITED_AXES)))
         next_gain = (tiles_left.unsqueeze(1) @ gains) / (self.dearest * self.widest)
         return Features(
             cells,
@@ -168,39 +187,33 @@ class BoardEncoding(nn.Module):
         )
 
     def _enough(self, empty_cells: Tensor, numbers_left: Tensor, wanted: Tensor) -> Tensor:
-        """[B, L, N / A] how likely the tiles `wanted` [B, L, 1] for each line are drawn."""
+        """[B, L x N / A] how likely as many tiles as are `wanted` [B, L x N / A] are drawn."""
         draws = _one_hot(empty_cells, self.enough.shape[0])
-        by_tiles_left = (draws @ self.enough).unflatten(1, (int(self.most) + 1, -1))
-        by_wanted = _one_hot(numbers_left, int(self.most) + 1) @ by_tiles_left  # [B, N, W + 1]
-        of_lines = by_wanted.transpose(1, 2) @ self.number_of_line  # [B, W + 1, L x N / A]
-        of_lines = of_lines.unflatten(2, (self.lines, self.widest))
-        return (of_lines * _one_hot(wanted, int(self.longest) + 1).movedim(3, 1)).sum(dim=1)
+        by_tiles_left = (draws @ self.enough).unflatten(1, (-1, int(self.most) + 1))
+        by_number = by_tiles_left @ _one_hot(numbers_left, int(self.most) + 1)  # [B, W + 1, N]
+        of_lines = by_number @ self.number_of_line  # [B, W + 1, L x N / A]
+        return (of_lines * _one_hot(wanted, int(self.longest) + 1)).sum(dim=1)
 
     def _of_placements(self, lines: Tensor) -> Tensor:
         """[B, T, C] what each placement wins: its lines' points for its numbers, times `lines`."""
-        return (lines.flatten(1) @ self.points).reshape(-1, *self.gains_shape)
+        return (lines @ self.points).reshape(-1, *self.gains_shape)
 
-    def _suits(self, possible: Tensor, tiles_left: Tensor) -> Tensor:
-        """[B, C, T, 4] 1 for tiles left whose numbers a cell's lines can still be completed with.
+    def _suits(self, possible: Tensor, empty: Tensor, tiles_left: Tensor) -> Tensor:
+        """[B, C, T x K] 1 for tiles left whose numbers a cell's lines can still be completed with.
 
-        On axes 0 and 1, 0 and 2, 1 and 2, and on all three.
+        By `SUITED_AXES`: one product counts for all of them on how many axes the tile's number is
+        one of the cell's. Nothing suits a cell that is filled.
         """
-        by_cell = (possible @ self.number_on_line.T).unflatten(1, (-1, AXES, self.widest))
-        first, second, third = (
-            view @ shows.T
-            for view, shows in zip(
-                by_cell.unbind(2), self.shows.split(self.widest, dim=1), strict=True
-            )
-        )  # [B, C, T] each
-        first_left = first * tiles_left.unsqueeze(1)
-        pair = first_left * second
-        kinds = (pair, first_left * third, second * third * tiles_left.unsqueeze(1), pair * third)
-        return torch.stack(kinds, dim=3)
+        by_cell = (possible @ self.number_on_line.T).unflatten(1, (-1, self.shows.shape[1]))
+        by_cell = by_cell * empty.unsqueeze(2)
+        suits = (by_cell @ self.suited == self.all_suited).to(tiles_left.dtype)
+        return suits * (tiles_left @ self.each_kind_of_tile).unsqueeze(1)
 
 
 def _one_hot(counts: Tensor, kinds: int) -> Tensor:
-    """Whole numbers from 0 to `kinds` - 1, as floats, with one more dimension."""
-    return (counts.unsqueeze(-1) == torch.arange(kinds, device=counts.device)).to(counts.dtype)
+    """Whole numbers [B, ...] from 0 to `kinds` - 1, as floats [B, kinds, ...]."""
+    kind = torch.arange(kinds, device=counts.device).unflatten(0, (-1,) + (1,) * (counts.ndim - 1))
+    return (counts.unsqueeze(1) == kind).to(counts.dtype)
 
 
 def _chances_of_enough(variant: Variant, longest: int, most: int) -> Tensor:
