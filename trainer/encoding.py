@@ -14,18 +14,20 @@ from torch import Tensor, nn
 
 from azx.runtime.variant import AXES, Variant
 
-#: Features of each line and number, and of each empty cell: `Features.lines` and `.prospects`.
-OF_LINE, OF_CELL = 5, 5
-
-#: Features of each empty cell and tile: `Features.suits` and `.promised`.
-OF_TILE = 5
-
-#: Axes on which a tile may suit a cell's lines, as `Features.suits` tells them.
+#: The kinds of suiting: on which axes a tile suits a cell's lines, as `Features.suits` tells them.
 SUITED_AXES = ((0, 1), (0, 2), (1, 2), (0, 1, 2))
+
+#: Features of each line and number, `Features.lines`; of each empty cell, `.prospects`; and of each
+#: empty cell and tile, `.suits` and `.promised`.
+OF_LINE = 5
+OF_CELL = OF_TILE = len(SUITED_AXES) + 1
 
 
 class Features(NamedTuple):
-    """What is known of a batch of boards (B boards, C cells, L lines, N numbers over all axes)."""
+    """What is known of a batch of boards, by these letters.
+
+    B boards, C cells, L lines, A axes, N numbers over all axes, T tiles, K kinds of suiting.
+    """
 
     cells: Tensor  # [B, C, N] one-hot: the number that each cell shows on each axis
     filled: Tensor  # [B, C] 1 where a tile lies
@@ -37,7 +39,7 @@ class Features(NamedTuple):
     #: [B, OF_CELL, C] each empty cell: tiles left that suit two of its lines, by pair, and all
     #: three; the points that the next tile would win there, in the mean
     prospects: Tensor
-    #: [B, C, T, 4] each empty cell and tile left: 1 where it suits two of the cell's lines, by
+    #: [B, C, T, K] each empty cell and tile left: 1 where it suits two of the cell's lines, by
     #: pair, and all three
     suits: Tensor
     #: [B, T, C] points of the cell's lines that the tile suits, each times the chance of it
@@ -95,7 +97,7 @@ class BoardEncoding(nn.Module):
         self.turned_lines = list(variant.turned_lines)
         self.tiles, self.dearest = float(variant.tiles), float(pays.max())
         constants = {
-            "enough": _chances_of_enough(variant, int(self.longest), int(self.most)).mT.flatten(1),
+            "enough": _chances_of_enough(variant, int(self.longest), int(self.most)).flatten(1),
             "tile_ids": torch.arange(variant.tiles, dtype=torch.int8),
             "shows": shows,
             "on_line": on_line,
@@ -111,19 +113,19 @@ class BoardEncoding(nn.Module):
         }
         for name, constant in constants.items():
             self.register_buffer(name, constant, persistent=False)
-        self.enough: Tensor
+        self.enough: Tensor  # [C + 1, (W + 1) x (M + 1)] see `_chances_of_enough`
         self.tile_ids: Tensor
         self.shows: Tensor
-        self.on_line: Tensor
-        self.number_on_line: Tensor
-        self.number_of_line: Tensor
-        self.length: Tensor
+        self.on_line: Tensor  # [C, L x N / A] 1 where the cell is on the line
+        self.number_on_line: Tensor  # [C x N, L x N / A] the same for the line's numbers
+        self.number_of_line: Tensor  # [N, L x N / A] 1 where the number is the line's
+        self.length: Tensor  # [L x N / A] the line's cells
         self.suited: Tensor  # [N, T x K] the numbers of each tile on the axes of each kind
         self.all_suited: Tensor  # [T x K] how many they are
         self.each_kind: Tensor  # [T x K, K] the sum over the tiles
-        self.each_kind_of_tile: Tensor  # [T, T x K] the same for all kinds
-        self.pays: Tensor
-        self.points: Tensor
+        self.each_kind_of_tile: Tensor  # [T, T x K] once for each kind
+        self.pays: Tensor  # [L x N / A] the finished line's points, by the dearest line's
+        self.points: Tensor  # [L x N / A, T x C] its points where such a tile lies on the line
 
     def forward(self, board: Tensor) -> Features:
         """From int8 [B, C]."""
@@ -169,7 +171,7 @@ class BoardEncoding(nn.Module):
             torch.cat((suiting, next_gain), dim=1),
             suits,
             promised * tiles_left.unsqueeze(2) * empty.unsqueeze(1),
-            suits[..., 3].sum(dim=1) / self.longest,
+            suits[..., -1].sum(dim=1) / self.longest,
             gains,
             empty_cells,
         )
@@ -207,6 +209,7 @@ class BoardEncoding(nn.Module):
         by_cell = (possible @ self.number_on_line.T).unflatten(1, (-1, self.shows.shape[1]))
         by_cell = by_cell * empty.unsqueeze(2)
         suits = (by_cell @ self.suited == self.all_suited).to(tiles_left.dtype)
+        # A product again: to repeat each tile takes onnxruntime longer (docs/log.md).
         return suits * (tiles_left @ self.each_kind_of_tile).unsqueeze(1)
 
 
@@ -217,15 +220,15 @@ def _one_hot(counts: Tensor, kinds: int) -> Tensor:
 
 
 def _chances_of_enough(variant: Variant, longest: int, most: int) -> Tensor:
-    """[C + 1, M + 1, W + 1] by cells empty, tiles of a kind left and tiles of it wanted.
+    """[C + 1, W + 1, M + 1] by cells empty, tiles of a number wanted and tiles of it left.
 
     The upper tail of the hypergeometric distribution: as many tiles are drawn as cells are empty.
     """
-    chances = torch.zeros(variant.cells + 1, most + 1, longest + 1)
+    chances = torch.zeros(variant.cells + 1, longest + 1, most + 1)
     for draws in range(variant.cells + 1):
         left = variant.tiles - variant.cells + draws
         for kind in range(min(most, left) + 1):
             ways = [comb(kind, n) * comb(left - kind, draws - n) for n in range(draws + 1)]
             for wanted in range(longest + 1):
-                chances[draws, kind, wanted] = sum(ways[wanted:]) / comb(left, draws)
+                chances[draws, wanted, kind] = sum(ways[wanted:]) / comb(left, draws)
     return chances
