@@ -193,12 +193,18 @@ def test_a_resumed_run_learns_from_what_it_learnt_from(tmp_path: Path) -> None:
 
 def test_a_run_begins_from_another(tmp_path: Path) -> None:
     train(SMALL, tmp_path / "first", Silent())
-    taken = replace(SMALL, rounds=1, learning=replace(SMALL.learning, rate=1e-9, weight_decay=0.0))
+    still = replace(SMALL.learning, rate=1e-9, weight_decay=0.0)
+    taken = replace(SMALL, rounds=1, seed=SMALL.seed + 1, learning=still)
     train(taken, tmp_path / "second", Silent(), begin_from=tmp_path / "first")
     first, second = (load_network(tmp_path / run) for run in ("first", "second"))
     for name, tensor in first.network.state_dict().items():
         torch.testing.assert_close(second.network.state_dict()[name], tensor)
     assert second.info["begun_from"]["round"] == first.info["round"]
+    for run, seed in (("first", SMALL.seed), ("second", SMALL.seed), ("second", taken.seed)):
+        again = replace(SMALL, seed=seed)
+        with pytest.raises(UsageError, match=rf"deals of seed {seed} already: take seeds from"):
+            train(again, tmp_path / "third", Silent(), begin_from=tmp_path / run)
+    assert not (tmp_path / "third").exists()
     wider = replace(SMALL, network=replace(SMALL.network, width=64))
     deeper = replace(wider, network=replace(wider.network, blocks=2))
     for config in (wider, deeper):  # to be deeper is no fault

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from azx.runtime.errors import RunError
+from azx.runtime.errors import RunError, UsageError
 from azx.runtime.records import Games
 from azx.runtime.stats import estimate
 from azx.runtime.variant import variant_named
@@ -116,10 +116,22 @@ class Training:
             self.source = Played(self.stage, evaluator, lesson=self.stage.learning.hold_q)
 
     def begin_from(self, other: LoadedNetwork) -> None:
-        """Take the weights of a network that was trained before, grown to this run's size."""
+        """Take the weights of a network that was trained before, grown to this run's size.
+
+        `UsageError` where they do not fit, or where it has played the deals of a seed of this run.
+        """
         for network in (self.learner.network, self.learner.average):
             grow(network, other.network)
         self.begun_from = {"config": other.config.to_json(), **other.info}
+        played = _seeds_played(self.begun_from)
+        again = [seed for seed in _seeds_of(self.config.to_json()) if seed in played]
+        if again:
+            first = max(played) + 1
+            raise UsageError(
+                f"the run to begin from has played the deals of seed "
+                f"{', '.join(map(str, again))} already: take seeds from {first} on, "
+                f"--set seed={first} for the first stage"
+            )
 
     def go_back_to(self, checkpoint: Checkpoint) -> None:
         """Stand where the run stood then; `RunError` where the checkpoint lacks something."""
@@ -244,6 +256,21 @@ def _settled(config: TrainConfig) -> TrainConfig:
         return replace(stage, learning=replace(stage.learning, precision=precision))
 
     return replace(settled(config), then=tuple(settled(stage) for stage in config.then))
+
+
+def _seeds_of(config: dict[str, Any]) -> list[int]:
+    """The seeds of a run's deals, a stage each; none where it learns from recorded games."""
+    stages = (config, *config.get("then", ()))
+    return [stage["seed"] for stage in stages if stage.get("learns_from") != "games"]
+
+
+def _seeds_played(begun_from: dict[str, Any] | None) -> set[int]:
+    """Of all the runs that the weights have come through."""
+    played: set[int] = set()
+    while begun_from is not None:
+        played.update(_seeds_of(begun_from["config"]))
+        begun_from = begun_from.get("begun_from")
+    return played
 
 
 def _mean_losses(found: list[Losses], weights: list[int] | None = None) -> dict[str, float]:
