@@ -14,7 +14,7 @@ from azx.runtime.variant import MINI
 from azx.trainer.initialise import initialise
 from azx.trainer.learner import RISE, Learner, losses
 from azx.trainer.network import NetworkConfig, Outputs, PolicyValueNetwork
-from azx.trainer.parts import PART
+from azx.trainer.parts import BATCH_PART
 from azx.trainer.samples import Samples, samples_of
 from azx.trainer.selfplay import Exploration, play_round
 from azx.trainer.torch_evaluator import TorchEvaluator
@@ -104,14 +104,14 @@ def test_steps_are_the_same_in_any_number_of_threads(
 
 
 def test_a_batch_in_parts_is_judged_by_their_mean() -> None:
-    batch = batch_of(94)  # 564 samples: two whole parts and the rest
+    batch = batch_of(94)  # 564 samples: four whole parts and the rest
     unclipped = replace(SMALL.learning, clip=1e9)
     learner = Learner(network_of(MINI), unclipped, torch.float32)
     report = learner.step(batch)
     network = network_of(MINI)
     expected, squares = torch.zeros(()), 0.0
-    parts = batch.parts(PART)
-    assert [len(part) for part in parts] == [256, 256, 52]
+    parts = batch.parts(BATCH_PART)
+    assert [len(part) for part in parts] == [128, 128, 128, 128, 52]
     for part in parts:
         outputs = network(torch.from_numpy(part.boards))
         of_part = losses(network, outputs, part, unclipped.temperature)

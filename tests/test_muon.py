@@ -21,24 +21,31 @@ def matrices(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
+@pytest.mark.parametrize(
+    ("precision", "digits"), [(torch.float32, 1e-4), (torch.bfloat16, 5e-2)], ids=str
+)
 @pytest.mark.parametrize("shape", [(3, 16, 16), (2, 32, 16), (2, 16, 32)])
-def test_directions_are_kept_and_made_equally_strong(shape: tuple[int, ...]) -> None:
+def test_directions_are_kept_and_made_equally_strong(
+    shape: tuple[int, ...], precision: torch.dtype, digits: float
+) -> None:
     given = matrices(*shape)
-    found = orthogonal(given)
+    found = orthogonal(given, precision)
+    assert found.dtype == torch.float32
     left, before, right = torch.linalg.svd(given, full_matrices=False)
     # In the basis of the singular vectors of what was given, all of it lies on the diagonal.
     inside = left.mT @ found @ right.mT
     strength = torch.diagonal(inside, dim1=1, dim2=2)
-    torch.testing.assert_close(inside, torch.diag_embed(strength), atol=1e-4, rtol=0.0)
+    torch.testing.assert_close(inside, torch.diag_embed(strength), atol=digits, rtol=0.0)
     assert before.max() / before.min() > 1.5
     assert strength.min() > 0.6
     assert strength.max() < 1.25
 
 
 def test_nothing_comes_of_nothing_and_size_does_not_matter() -> None:
-    assert (orthogonal(torch.zeros(2, 8, 8)) == 0).all()
+    assert (orthogonal(torch.zeros(2, 8, 8), torch.float32) == 0).all()
     given = matrices(1, 8, 8)
-    torch.testing.assert_close(orthogonal(1e-4 * given), orthogonal(given), atol=1e-4, rtol=0.0)
+    small, large = orthogonal(1e-4 * given, torch.float32), orthogonal(given, torch.float32)
+    torch.testing.assert_close(small, large, atol=1e-4, rtol=0.0)
 
 
 def test_it_steps_as_torchs_own_does() -> None:
@@ -46,7 +53,7 @@ def test_it_steps_as_torchs_own_does() -> None:
     ours, torchs = ([torch.nn.Parameter(m.clone()) for m in start] for _ in range(2))
     settings = {"lr": 0.01, "weight_decay": 0.1}
     optimizers = (
-        Muon(ours, **settings),
+        Muon(ours, **settings, precision=torch.float32),
         torch.optim.Muon(torchs, **settings, adjust_lr_fn="match_rms_adamw"),
     )
     for step in range(5):
@@ -64,7 +71,8 @@ def test_it_steps_as_torchs_own_does() -> None:
 def test_weak_directions_stay_weak() -> None:
     left, right = (torch.linalg.qr(matrices(8, 8, seed=seed))[0] for seed in (1, 2))
     strength = torch.tensor([1.0, 0.5, 0.1, 0.01, 3e-4, 1e-5, 0.0, 0.0])
-    found = left.T @ orthogonal((left @ torch.diag(strength) @ right)[None])[0] @ right.T
+    given = left @ torch.diag(strength) @ right
+    found = left.T @ orthogonal(given[None], torch.float32)[0] @ right.T
     assert (torch.diagonal(found)[:4] > 0.6).all()
     assert (torch.diagonal(found)[4:6] < 490 * strength[4:6]).all()
 

@@ -20,7 +20,7 @@ from azx.runtime.rules import all_gains, tiles_left
 from azx.trainer.config import LearningConfig
 from azx.trainer.muon import Muon
 from azx.trainer.network import POINTS, Outputs, PolicyValueNetwork
-from azx.trainer.parts import PART, each_part
+from azx.trainer.parts import BATCH_PART, each_part
 from azx.trainer.samples import Samples
 
 #: Share of a stage in which the learning rate rises to what it falls from.
@@ -110,7 +110,7 @@ class Learner:
     ) -> None:
         self.network, self.config, self.precision = network, config, precision
         self.average = copy.deepcopy(network).requires_grad_(False).eval()
-        self.optimizers = optimizers_of(network, config)
+        self.optimizers = optimizers_of(network, config, precision)
 
     def set_rate(self, progress: float) -> None:
         """The learning rate at `progress`, from 0 to 1 over the stage: a short rise, half a cosine.
@@ -126,7 +126,7 @@ class Learner:
 
     def step(self, batch: Samples) -> StepReport:
         """One optimiser step on `batch`, whose loss is the mean of its parts'."""
-        parts = batch.parts(PART)
+        parts = batch.parts(BATCH_PART)
         found = each_part(self._judged, parts)
         shares = [len(part) / len(batch) for part in parts]
         gradients = _mean([gradient for _, gradient in found], shares)
@@ -161,12 +161,14 @@ class Learner:
         return Losses(*(loss.detach() for loss in found)), gradients
 
 
-def optimizers_of(network: PolicyValueNetwork, config: LearningConfig) -> dict[str, Optimizer]:
+def optimizers_of(
+    network: PolicyValueNetwork, config: LearningConfig, precision: torch.dtype
+) -> dict[str, Optimizer]:
     """What makes the steps, by its name in a checkpoint; every parameter is in one of them.
 
     With `muon` that is for the matrices of the trunk's blocks. What reads the board, what gives the
-    answers and what is no matrix stays with Adam, at the same rate (Jordan et al. 2024). Raises
-    `UsageError` where the blocks have none.
+    answers and what is no matrix stays with Adam, at the same rate (Jordan et al. 2024).
+    `precision` is that of its products. Raises `UsageError` where the blocks have none.
     """
     rate, decay = config.rate, config.weight_decay
     of_muon: list[Tensor] = []
@@ -184,7 +186,7 @@ def optimizers_of(network: PolicyValueNetwork, config: LearningConfig) -> dict[s
         "adamw": torch.optim.AdamW(of_adam, lr=rate, weight_decay=decay, fused=True)
     }
     if of_muon:
-        optimizers["muon"] = Muon(of_muon, lr=rate, weight_decay=decay)
+        optimizers["muon"] = Muon(of_muon, lr=rate, weight_decay=decay, precision=precision)
     return optimizers
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import torch
@@ -32,9 +33,9 @@ class Muon(Optimizer):
     """Momentum whose steps are made orthogonal, with decoupled weight decay.
 
     Torch's own works on one matrix at a time, in bfloat16, which takes several times as long on a
-    processor without it (docs/log.md); this one takes all matrices of one shape at once, in their
-    own precision. A step has the size that Adam's have at the same rate, a root mean square of 0.2
-    (Liu et al. 2025).
+    processor without it (docs/log.md); this one takes all matrices of one shape at once, and
+    multiplies in `precision`. A step has the size that Adam's have at the same rate, a root mean
+    square of 0.2 (Liu et al. 2025).
     """
 
     def __init__(
@@ -42,8 +43,10 @@ class Muon(Optimizer):
         matrices: Iterable[Tensor],
         lr: float,
         weight_decay: float,
+        precision: torch.dtype,
         momentum: float = 0.95,
     ) -> None:
+        self.precision = precision
         super().__init__(matrices, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
 
     @torch.no_grad()
@@ -60,7 +63,9 @@ class Muon(Optimizer):
                 torch._foreach_lerp_(means, gradients, 1.0 - group["momentum"])
                 # Nesterov's: where the mean will be after another such gradient.
                 ahead = torch._foreach_lerp(gradients, means, group["momentum"])
-                steps = torch.cat(each_part(orthogonal, torch.stack(ahead).split(TOGETHER)))
+                parts = torch.stack(ahead).split(TOGETHER)
+                of_part = partial(orthogonal, precision=self.precision)
+                steps = torch.cat(each_part(of_part, parts))
                 size = 0.2 * max(shape) ** 0.5
                 torch._foreach_mul_(matrices, 1.0 - group["lr"] * group["weight_decay"])
                 torch._foreach_add_(matrices, list(steps), alpha=-group["lr"] * size)
@@ -73,16 +78,18 @@ class Muon(Optimizer):
         return state["mean"]
 
 
-def orthogonal(matrices: Tensor) -> Tensor:
+def orthogonal(matrices: Tensor, precision: torch.dtype) -> Tensor:
     """[N, O, I] to the like: singular vectors kept, singular values brought to 0.6 to 1.25.
 
-    By a Newton-Schulz iteration, which is products only. Values below about a thousandth of the
-    matrix's norm are made several hundred times as large and no larger; zeros stay zeros.
+    By a Newton-Schulz iteration, which is products only, and bears those of bfloat16. Values below
+    about a thousandth of the matrix's norm are made several hundred times as large and no larger;
+    zeros stay zeros.
     """
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.mT if tall else matrices
-    x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-12)
+    x = (x / x.norm(dim=(1, 2), keepdim=True).clamp(min=1e-12)).to(precision)
     for _ in range(ITERATIONS):
         square = x @ x.mT
-        x = LINEAR * x + (CUBIC * square + QUINTIC * square @ square) @ x
-    return (x.mT if tall else x).contiguous()
+        polynomial = torch.baddbmm(square, square, square, beta=CUBIC, alpha=QUINTIC)
+        x = torch.baddbmm(x, polynomial, x, beta=LINEAR)
+    return (x.mT if tall else x).to(matrices.dtype).contiguous()

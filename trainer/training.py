@@ -75,7 +75,7 @@ class Training:
         network = PolicyValueNetwork(variant_named(config.variant), config.network)
         initialise(network, config.seed, network.heads)
         for stage in self.config.stages:  # what does not fit must not show after hours
-            optimizers_of(network, stage.learning)
+            optimizers_of(network, stage.learning, choose_precision(stage.learning.precision))
             if games is None:
                 check_trees(stage)
         self.standing = Standing()

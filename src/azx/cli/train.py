@@ -161,7 +161,7 @@ def train(
         int | None,
         typer.Option(
             min=1,
-            help="Threads; default: every core. At most one for each 256 games of a round and 256 "
+            help="Threads; default: every core. At most one for each 256 games of a round and 128 "
             "samples of a batch; the result is the same with any number.",
             show_default=False,
         ),
