@@ -73,23 +73,28 @@ def test_the_averaged_weights_follow() -> None:
 
 
 def batch_of(games: int) -> Samples:
-    """Seven samples a game."""
+    """Six samples a game: nothing is to come after the last placement."""
     evaluator = TorchEvaluator(network_of(MINI))
     return samples_of(play_round(evaluator, game_keys(0, games), Exploration(0.3, 5.0), 2, 2), 0.9)
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+# Its first layer's weights are used twice in a forward; so wide that torch would share them out.
+TWO_VIEWS = NetworkConfig("dense", 192, 1, 4, half_turn=True)
+# So many matrices of a shape that Muon takes them in two parts.
+LINES = NetworkConfig("lines", 24, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("config", "optimizer"), [(TWO_VIEWS, "adamw"), (TWO_VIEWS, "muon"), (LINES, "muon")]
+)
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 def test_steps_are_the_same_in_any_number_of_threads(
-    precision: torch.dtype, optimizer: str
+    precision: torch.dtype, config: NetworkConfig, optimizer: str
 ) -> None:
-    """Of the network of two views, whose first layer's weights are used twice in a forward."""
-    batch = batch_of(240)  # 1,680 samples: six whole parts and the rest
-    # So wide that torch would share out a layer's weights.
-    two_views = NetworkConfig("dense", 192, 1, 4, half_turn=True)
+    batch = batch_of(240)  # 1,440 samples: eleven whole parts and the rest
     found = []
     for threads in (1, 4):
-        network = PolicyValueNetwork(MINI, two_views)
+        network = PolicyValueNetwork(MINI, config)
         initialise(network, 0, network.heads)
         settings = replace(SMALL.learning, optimizer=optimizer)
         learner = Learner(network, settings, precision)

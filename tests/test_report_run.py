@@ -54,8 +54,21 @@ def test_a_run_as_a_page(copied: Path, tmp_path: Path) -> None:
     words = tmp_path / "run.md"
     good(run("report", copied, "--out", words))
     assert "| 4 | 128 |" in words.read_text()
-    (copied / "metrics.jsonl").write_text("{\n")
-    refused(run("report", copied), "is no list of rounds")
+
+
+@pytest.mark.parametrize(
+    ("name", "written", "says"),
+    [
+        ("metrics.jsonl", b"{\n", "metrics.jsonl is no list of rounds"),
+        ("metrics.jsonl", b"\xff\xfe\n", "metrics.jsonl is no list of rounds"),
+        ("metrics.jsonl", b'{"round": 1}\n', "lacks"),
+        ("config.json", b'{"variant": ', "config.json is no config of a run"),
+        ("config.json", b"{}", "lacks 'network': the run is of another version of azx, or broken"),
+    ],
+)
+def test_a_run_that_cannot_be_read(copied: Path, name: str, written: bytes, says: str) -> None:
+    (copied / name).write_bytes(written)
+    refused(run("report", copied), says)
 
 
 def test_losses_that_some_runs_have(copied: Path) -> None:

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from training_testing import SMALL, Silent, network_of, zero_every_vector
 
 from azx.cli.reports.run import is_training
 from azx.export import Audit
-from azx.runtime.errors import CheckFailed, UsageError
+from azx.runtime.errors import CheckFailed, RunError, UsageError
 from azx.runtime.play import play_games
 from azx.runtime.players import GreedyPlayer, OnePlyPlayer
 from azx.runtime.records import write_games
@@ -158,6 +159,12 @@ def test_a_run_is_never_overwritten_or_mixed(tmp_path: Path, taken: str) -> None
     train(replace(SMALL, rounds=1), tmp_path, Silent())
     with pytest.raises(UsageError, match="holds a run already"):
         train(SMALL, tmp_path, Silent())
+    shutil.copytree(tmp_path, tmp_path / "kept")
+    (tmp_path / "kept" / "last.json").unlink()
+    with pytest.raises(UsageError, match="what a run has left, its best weights: take another"):
+        train(SMALL, tmp_path / "kept", Silent())
+    with pytest.raises(UsageError, match=r"no last\.json to go on from.*--from .*kept"):
+        resume(tmp_path / "kept", Silent())
     with pytest.raises(UsageError, match="holds no run to go on with"):
         resume(tmp_path / "nothing", Silent())
     assert not (tmp_path / "nothing").exists()
@@ -200,11 +207,6 @@ def test_a_run_begins_from_another(tmp_path: Path) -> None:
     for name, tensor in first.network.state_dict().items():
         torch.testing.assert_close(second.network.state_dict()[name], tensor)
     assert second.info["begun_from"]["round"] == first.info["round"]
-    for run, seed in (("first", SMALL.seed), ("second", SMALL.seed), ("second", taken.seed)):
-        again = replace(SMALL, seed=seed)
-        with pytest.raises(UsageError, match=rf"deals of seed {seed} already: take seeds from"):
-            train(again, tmp_path / "third", Silent(), begin_from=tmp_path / run)
-    assert not (tmp_path / "third").exists()
     wider = replace(SMALL, network=replace(SMALL.network, width=64))
     deeper = replace(wider, network=replace(wider.network, blocks=2))
     for config in (wider, deeper):  # to be deeper is no fault
@@ -269,6 +271,48 @@ def test_training_goes_on_from_the_champion(tmp_path: Path) -> None:
     onwards, champion = CHECKPOINTS / "onwards.toml", CHECKPOINTS / "champion.json"
     with pytest.raises(Enough):
         train(load_config(str(onwards), []), tmp_path, AtTheFirstStep(), begin_from=champion)
+
+
+def test_a_run_does_not_begin_with_the_deals_that_its_weights_have_been_through(
+    tmp_path: Path,
+) -> None:
+    seed = SMALL.seed
+    stages = replace(SMALL, rounds=1, then=(replace(SMALL, seed=seed + 5),))
+    train(stages, tmp_path / "first", Silent(), stop=lambda: True)  # nothing of seed + 5
+    second = replace(SMALL, rounds=1, seed=seed + 5)
+    train(second, tmp_path / "second", Silent(), begin_from=tmp_path / "first")
+    for run, of_stages, says in (
+        ("first", [0], rf"of seed {seed} already; for other games --set seed={seed + 1}$"),
+        ("second", [5], rf"of seed {seed + 5} already; for other games --set seed={seed + 6}$"),
+        ("second", [0, 1], rf"of seed {seed} already; for other games --set seed={seed + 6}$"),
+        ("second", [1, 0], rf"of seed {seed} already.*give the later stages seeds from {seed + 6}"),
+        ("second", [5, 0], rf"{seed + 5}, {seed}.*seed={seed + 6}, and later.*from {seed + 7} on"),
+    ):
+        first, *later = (replace(SMALL, seed=seed + more) for more in of_stages)
+        again = replace(first, then=tuple(later))
+        with pytest.raises(UsageError, match=says):
+            train(again, tmp_path / "third", Silent(), begin_from=tmp_path / run)
+    assert not (tmp_path / "third").exists()
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"round": 999}, r"last\.json is of round 999, and its config has 4"),
+        ({"round": "3"}, r"last\.json says it stood at \['3'"),
+        ({"games": None}, r"last\.json says it stood at .*None"),
+    ],
+)
+def test_a_checkpoint_that_cannot_be_gone_on_with(
+    tmp_path: Path, changed: dict[str, object], says: str
+) -> None:
+    train(SMALL, tmp_path, Silent(), stop=lambda: True)
+    last = tmp_path / "last.json"
+    data = json.loads(last.read_text())
+    data["info"] |= changed
+    last.write_text(json.dumps(data))
+    with pytest.raises(RunError, match=says):
+        resume(tmp_path, Silent())
 
 
 def test_a_network_that_learns_nothing_of_one_batch_never_takes_a_step(

@@ -40,7 +40,8 @@ FORMAT = 1
 
 #: What to do with a run that lacks something.
 OTHER_VERSION = (
-    "the run is of another version of azx, or broken; a new run can begin with its weights (--from)"
+    "the run is of another version of azx, or broken; a new run can begin with its weights "
+    "(--from, and --set seed=... for other games)"
 )
 
 

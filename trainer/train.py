@@ -85,6 +85,11 @@ def resume(run: Path, reporter: Reporter, stop: Callable[[], bool] = lambda: Fal
     With the config, the games and the teacher that it began with. Raises `UsageError` where there
     is no such run.
     """
+    if exists(run / "best.json") and not exists(run / "last.json"):
+        raise UsageError(
+            f"{run} has no last.json to go on from any more; a new run can begin with its best "
+            f"weights: --from {run}, and --set seed=... for other games"
+        )
     if not exists(run / "last.json"):
         raise UsageError(
             f"{run} holds no run to go on with: name its folder with --run, or begin one without "
@@ -113,8 +118,10 @@ def _as_given(config: TrainConfig, games: Games | None, teacher: Path | None) ->
 def _refuse_a_second_run_in(run: Path) -> None:
     if exists(run) and not run.is_dir():
         raise UsageError(f"a run has a folder of its own, found the file {run}")
-    if any(exists(run / name) for name in ("last.json", "best.json")):
+    if exists(run / "last.json"):
         raise UsageError(f"{run} holds a run already: --resume goes on with it, or take another")
+    if exists(run / "best.json"):
+        raise UsageError(f"{run} holds what a run has left, its best weights: take another folder")
     found = [name for name in WRITTEN_FIRST if exists(run / name)]
     if found and not exists(run / "lock"):  # else of a run that was given up before its first save
         raise UsageError(f"{run} holds a {found[0]} that is of no run: take a folder of its own")

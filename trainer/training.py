@@ -123,24 +123,25 @@ class Training:
         for network in (self.learner.network, self.learner.average):
             grow(network, other.network)
         self.begun_from = {"config": other.config.to_json(), **other.info}
-        played = _seeds_played(self.begun_from)
-        again = [seed for seed in _seeds_of(self.config.to_json()) if seed in played]
-        if again:
-            first = max(played) + 1
-            raise UsageError(
-                f"the run to begin from has played the deals of seed "
-                f"{', '.join(map(str, again))} already: take seeds from {first} on, "
-                f"--set seed={first} for the first stage"
-            )
+        if self.games is None:
+            _refuse_deals_again(self.config, self.begun_from)
 
     def go_back_to(self, checkpoint: Checkpoint) -> None:
         """Stand where the run stood then; `RunError` where the checkpoint lacks something."""
+        info = checkpoint.info
+        numbers = [info["round"], info["games"], info["seconds"]]
+        if not all(isinstance(n, int | float) and n >= 0 for n in numbers):
+            raise RunError(f"{checkpoint.path} says it stood at {numbers}: {OTHER_VERSION}")
+        if info["round"] > self.config.rounds_in_all:
+            raise RunError(
+                f"{checkpoint.path} is of round {info['round']}, and its config has "
+                f"{self.config.rounds_in_all}: it was changed meanwhile"
+            )
         ends = np.cumsum([stage.rounds for stage in self.config.stages])
-        index = int((ends < checkpoint.info["round"]).sum())
+        index = int((ends < info["round"]).sum())
         if index != self.stage_index:
             self._begin_stage(index, self.learner.network)
         restore(checkpoint, self.learner, self.replay)
-        info = checkpoint.info
         self.round, self.games_seen, self.seconds = info["round"], info["games"], info["seconds"]
         try:
             self.standing = Standing.from_info(info)
@@ -258,17 +259,33 @@ def _settled(config: TrainConfig) -> TrainConfig:
     return replace(settled(config), then=tuple(settled(stage) for stage in config.then))
 
 
-def _seeds_of(config: dict[str, Any]) -> list[int]:
-    """The seeds of a run's deals, a stage each; none where it learns from recorded games."""
-    stages = (config, *config.get("then", ()))
-    return [stage["seed"] for stage in stages if stage.get("learns_from") != "games"]
+def _refuse_deals_again(config: TrainConfig, begun_from: dict[str, Any]) -> None:
+    """`UsageError` where a stage would play deals that the weights have been through."""
+    played = _seeds_played(begun_from)
+    again = [stage.seed for stage in config.stages if stage.seed in played]
+    if not again:
+        return
+    free = max(played) + 1
+    what_to_do = f"--set seed={free}"
+    if config.seed not in again:
+        what_to_do = f"give the later stages seeds from {free} on, in a TOML file of your own"
+    elif len(again) > 1:
+        what_to_do += f", and later stages seeds from {free + 1} on, in a TOML file of your own"
+    raise UsageError(
+        f"the run to begin from has played the deals of seed {', '.join(map(str, again))} "
+        f"already; for other games {what_to_do}"
+    )
 
 
 def _seeds_played(begun_from: dict[str, Any] | None) -> set[int]:
-    """Of all the runs that the weights have come through."""
+    """Of all the runs that the weights have come through; none of recorded games."""
     played: set[int] = set()
     while begun_from is not None:
-        played.update(_seeds_of(begun_from["config"]))
+        config, rounds = begun_from["config"], begun_from["round"]
+        for stage in (config, *config.get("then", ())):
+            if rounds > 0 and stage.get("learns_from") != "games":
+                played.add(stage["seed"])
+            rounds -= stage["rounds"]
         begun_from = begun_from.get("begun_from")
     return played
 

@@ -250,8 +250,8 @@ def _print_outcome(console: Console, outcome: Outcome, folder: Path) -> None:
         "finished": f"finished: {outcome.rounds} rounds",
         "stopped": f"stopped and saved after round {of}; {_go_on(folder)}",
         "standing still": f"stopped after round {of}: the last evaluations are no better than "
-        "those before them. A new run goes on from it with --from; evaluation.patience is how long "
-        "one waits",
+        "those before them. A new run goes on from it with --from and another seed; "
+        "evaluation.patience is how long one waits",
     }[outcome.reason]
     console.print(said, soft_wrap=True)
     if outcome.best_round:

@@ -57,9 +57,9 @@ def read_metrics(run: Path) -> list[Metrics]:
     path = run / METRICS
     if not exists(path):
         raise RunError(f"{run} is no run of `azx train`, or has no round yet: no {METRICS}")
-    text = read_bytes(path, RunError).decode()
-    lines = text.splitlines(keepends=True)
+    written = read_bytes(path, RunError)
     try:
+        lines = written.decode().splitlines(keepends=True)
         rounds = [json.loads(line) for line in lines if line.endswith("\n")]
     except ValueError as error:
         raise RunError(f"{path} is no list of rounds: {error}") from error
@@ -68,10 +68,37 @@ def read_metrics(run: Path) -> list[Metrics]:
     return rounds
 
 
+def _read_config(run: Path) -> dict[str, Any]:
+    path = run / "config.json"
+    try:
+        config: dict[str, Any] = json.loads(read_bytes(path, RunError))
+    except ValueError as error:
+        raise RunError(f"{path} is no config of a run: {error}") from error
+    return config
+
+
 def run_report(run: Path, with_figures: bool, refresh: int | None = None) -> Report:
-    """The page of the run in the folder `run`; needs torch for its sample of games."""
-    rounds = read_metrics(run)
-    config = json.loads(read_bytes(run / "config.json", RunError))
+    """The page of the run in the folder `run`; needs torch for its sample of games.
+
+    `RunError` where its config or its metrics cannot be read, or lack something.
+    """
+    config, rounds = _read_config(run), read_metrics(run)
+    try:
+        return _page(run, config, rounds, with_figures, refresh)
+    except KeyError as error:
+        raise RunError(
+            f"config.json or {METRICS} of {run} lacks {error}: the run is of another version of "
+            "azx, or broken"
+        ) from error
+
+
+def _page(
+    run: Path,
+    config: dict[str, Any],
+    rounds: list[Metrics],
+    with_figures: bool,
+    refresh: int | None,
+) -> Report:
     stages = [config, *config.get("then", [])]
     last = rounds[-1]
     network = config["network"]
