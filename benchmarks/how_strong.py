@@ -159,7 +159,7 @@ def recorded_rows(
 def turn_by_turn(games: Games, foreseen: NDArray[np.float64]) -> list[str]:
     """Points made in each turn, and points foreseen to come before it."""
     gains = games.gains()
-    lines = ["| turn | points made in it | games with points in it | points to come |"]
+    lines = ["| turn | points made in it | games with points in it | points to come, foreseen |"]
     lines.append("|---" * 4 + "|")
     for turn in range(gains.shape[1]):
         paid = 100 * (gains[:, turn] > 0).mean()

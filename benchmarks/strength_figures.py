@@ -60,7 +60,7 @@ def by_turn(gains: NDArray[np.float64], foreseen: NDArray[np.float64]) -> str:
         axes.set(xlabel="turn", ylabel="points made", xticks=turns)
         other = axes.twinx()
         other.plot(turns, foreseen, color=COLOURS[1])
-        other.set_ylabel("points to come", color=COLOURS[1])
+        other.set_ylabel("points to come, foreseen", color=COLOURS[1])
         other.set_ylim(bottom=0)
     return made[0]
 
