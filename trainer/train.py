@@ -85,12 +85,12 @@ def resume(run: Path, reporter: Reporter, stop: Callable[[], bool] = lambda: Fal
     With the config, the games and the teacher that it began with. Raises `UsageError` where there
     is no such run.
     """
-    if exists(run / "best.json") and not exists(run / "last.json"):
-        raise UsageError(
-            f"{run} has no last.json to go on from any more; a new run can begin with its best "
-            f"weights: --from {run}, and --set seed=... for other games"
-        )
     if not exists(run / "last.json"):
+        if exists(run / "best.json"):
+            raise UsageError(
+                f"{run} has no last.json to go on from any more; a new run can begin with its best "
+                f"weights: --from {run}, and --set seed=... for other games"
+            )
         raise UsageError(
             f"{run} holds no run to go on with: name its folder with --run, or begin one without "
             "--resume"
